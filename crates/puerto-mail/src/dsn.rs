@@ -93,6 +93,8 @@ pub struct Report<'a> {
     pub to: &'a Address,
     /// The Subject of the notification, in any language.
     pub subject: &'a str,
+    /// What its parts are called.
+    pub labels: Labels,
     /// What it says to people; lines end in LF.
     pub text: &'a str,
     /// The value of Message-ID, brackets included; also what the parts are told
@@ -115,6 +117,32 @@ pub struct Report<'a> {
     pub returned: Returned<'a>,
 }
 
+/// What the parts of a notification are called, in the reader's language and in ASCII.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels {
+    /// What programs show that do not know MIME.
+    pub preamble: &'static str,
+    /// The part for people.
+    pub people: &'static str,
+    /// The part for programs.
+    pub programs: &'static str,
+    /// The header that is returned.
+    pub header: &'static str,
+    /// The message that is returned.
+    pub message: &'static str,
+}
+
+impl Labels {
+    /// In English.
+    pub const ENGLISH: Self = Self {
+        preamble: "This is a report in MIME format.",
+        people: "What happened, in words",
+        programs: "What happened, for programs",
+        header: "The header of your message",
+        message: "Your message",
+    };
+}
+
 /// A notification as octets, and what it needs to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -127,16 +155,17 @@ pub struct Notification {
 /// Writes a notification; its parts are told apart by a boundary that stands in none.
 pub fn build(report: &Report<'_>) -> Notification {
     let is_international = report.is_international && report.recipients.iter().any(has_utf8);
-    let text = people_part(report.text);
+    let text = people_part(report.text, report.labels);
     let status = status_part(report, is_international);
-    let returned = returned_part(report.returned);
+    let returned = returned_part(report.returned, report.labels);
     let parts = [text.as_slice(), &status, &returned];
     let boundary = boundary(report.message_id, &parts);
     let is_ascii = parts.iter().all(|part| part.is_ascii());
     let mut out =
         Vec::with_capacity(1024 + parts.iter().map(|part| part.len() + 80).sum::<usize>());
     write_header(report, &boundary, is_ascii, &mut out);
-    out.extend_from_slice(b"This is a report in MIME format.\r\n");
+    out.extend_from_slice(report.labels.preamble.as_bytes());
+    out.extend_from_slice(b"\r\n");
     for part in parts.iter().filter(|part| !part.is_empty()) {
         out.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
         out.extend_from_slice(part);
@@ -190,9 +219,8 @@ fn part_header(content_type: &[&str], description: &str, is_ascii: bool) -> Vec<
 
 const TEXT_WIDTH: usize = 76;
 
-fn people_part(text: &str) -> Vec<u8> {
-    let mut out =
-        part_header(&["text/plain;", "charset=utf-8"], "What happened, in words", text.is_ascii());
+fn people_part(text: &str, labels: Labels) -> Vec<u8> {
+    let mut out = part_header(&["text/plain;", "charset=utf-8"], labels.people, text.is_ascii());
     for line in text.lines() {
         let indent: String = line.chars().take_while(|c| *c == ' ').take(16).collect();
         let mut column = 0;
@@ -235,7 +263,7 @@ fn push_word(word: &str, out: &mut Vec<u8>) -> usize {
 fn status_part(report: &Report<'_>, is_international: bool) -> Vec<u8> {
     let content_type =
         if is_international { "message/global-delivery-status" } else { "message/delivery-status" };
-    let mut out = part_header(&[content_type], "What happened, for programs", !is_international);
+    let mut out = part_header(&[content_type], report.labels.programs, !is_international);
     let mut fields = Fields { out: &mut out, keeps_utf8: is_international };
     fields.write("Reporting-MTA", &format!("dns; {}", report.hostname));
     if let Some(envelope_id) = report.envelope_id {
@@ -304,7 +332,7 @@ impl Fields<'_> {
     }
 }
 
-fn returned_part(returned: Returned<'_>) -> Vec<u8> {
+fn returned_part(returned: Returned<'_>, labels: Labels) -> Vec<u8> {
     let (octets, mut out) = match returned {
         Returned::Nothing => return Vec::new(),
         Returned::Headers(octets) => {
@@ -312,14 +340,14 @@ fn returned_part(returned: Returned<'_>) -> Vec<u8> {
             let is_global = !is_ascii && std::str::from_utf8(octets).is_ok();
             let content_type =
                 if is_global { "message/global-headers" } else { "text/rfc822-headers" };
-            (octets, part_header(&[content_type], "The header of your message", is_ascii))
+            (octets, part_header(&[content_type], labels.header, is_ascii))
         }
         Returned::Full(octets) => {
             // RFC 6533 §5: a header in UTF-8 makes it another type.
             let has_utf8_header = Header::parse(octets)
                 .is_ok_and(|h| !h.octets().is_ascii() && std::str::from_utf8(h.octets()).is_ok());
             let content_type = if has_utf8_header { "message/global" } else { "message/rfc822" };
-            (octets, part_header(&[content_type], "Your message", octets.is_ascii()))
+            (octets, part_header(&[content_type], labels.message, octets.is_ascii()))
         }
     };
     out.extend_from_slice(octets);
@@ -373,6 +401,7 @@ mod tests {
         returned: Returned<'a>,
     ) -> Report<'a> {
         Report {
+            labels: Labels::ENGLISH,
             hostname: "mail.example.com",
             to,
             subject: "Your message could not be delivered",

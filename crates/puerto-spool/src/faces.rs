@@ -84,6 +84,8 @@ pub trait Work: Send + Sync + 'static {
     fn note_delay(&self, id: MessageId) -> Answer<bool>;
     /// Takes that back: the sender could not be told.
     fn forget_delay(&self, id: MessageId) -> Answer<()>;
+    /// A message as it stands: its sender is about to be told of all that wait.
+    fn standing(&self, id: MessageId) -> Answer<Entry>;
     /// Makes every waiting recipient due now, except those of held messages: the clock has
     /// leaped. Done in pieces, so that other work goes on. Answers with the number of
     /// messages that wait.

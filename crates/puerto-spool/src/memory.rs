@@ -160,6 +160,10 @@ impl Work for MemorySpool {
         Ticket::ready(forgotten.map(drop))
     }
 
+    fn standing(&self, id: MessageId) -> Answer<Entry> {
+        Desk::get(self, id)
+    }
+
     fn retry_all(&self) -> Answer<u64> {
         let (retried, _) = self.state().index.retry_some(None, usize::MAX, self.clock.now());
         Ticket::ready(Ok(retried.len() as u64))

@@ -133,6 +133,8 @@ fn one_delay_notice(bench: &Bench) {
     assert_eq!(first.iter().filter(|first| **first == Ok(true)).count(), 1, "{first:?}");
     assert_eq!(first.iter().filter(|first| **first == Ok(false)).count(), 7);
     assert!(bench.get(id).unwrap().delay_notified);
+    assert_eq!(bench.store.standing(id).wait(), bench.get(id));
+    assert_eq!(bench.store.standing(absent).wait(), Err(SpoolError::NotFound(absent)));
     assert!(bench.claim(1, 1)[0].delay_notified);
 }
 

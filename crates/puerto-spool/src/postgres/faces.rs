@@ -83,6 +83,10 @@ impl Work for PostgresStore {
         self.core.ask(async move { core.note_delay(id, false).await.map(drop) })
     }
 
+    fn standing(&self, id: MessageId) -> Answer<Entry> {
+        Desk::get(self, id)
+    }
+
     fn retry_all(&self) -> Answer<u64> {
         let core = Arc::clone(&self.core);
         self.core.ask(async move { core.retry_all().await })

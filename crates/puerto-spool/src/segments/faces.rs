@@ -108,6 +108,10 @@ impl Work for SegmentSpool {
         Ticket::ready(self.set_delay_noted(id, false).map(drop))
     }
 
+    fn standing(&self, id: MessageId) -> Answer<Entry> {
+        Desk::get(self, id)
+    }
+
     fn retry_all(&self) -> Answer<u64> {
         if !self.core.options.threads {
             let retried = self.core.retry_all();

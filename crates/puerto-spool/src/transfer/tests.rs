@@ -152,6 +152,7 @@ passed_on! {
         fn settle(&self, all: Vec<Settlement>) -> crate::Ticket<Vec<Result<crate::Settled, SpoolError>>>;
         fn note_delay(&self, id: MessageId) -> crate::Answer<bool>;
         fn forget_delay(&self, id: MessageId) -> crate::Answer<()>;
+        fn standing(&self, id: MessageId) -> crate::Answer<Entry>;
         fn retry_all(&self) -> crate::Answer<u64>;
         fn changed(&self) -> crate::Ticket<()>;
         fn living(&self) -> u32;

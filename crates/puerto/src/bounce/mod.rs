@@ -61,6 +61,8 @@ pub struct Notice<'a> {
     pub kind: Kind,
     /// The message and its recipients.
     pub job: &'a Job,
+    /// Recipients of the message that other jobs have, and whom it is about too.
+    pub others: &'a [LeasedRecipient],
     /// What became of the recipients that it is about.
     pub outcomes: &'a [Outcome],
     /// When the message will be given up.
@@ -249,6 +251,7 @@ impl Letter<'_> {
             hostname,
             to: self.to,
             subject: text::subject(self).of(language),
+            labels: text::labels(language),
             text: &text::body(self, (hostname, language), subject.as_deref()),
             message_id: &format!("<{id}@{hostname}>"),
             date: wall_clock(self.now),
@@ -272,7 +275,8 @@ struct Told<'a> {
 // hop does not report it.
 fn told<'a>(notice: &'a Notice<'_>) -> Vec<Told<'a>> {
     let recipient_of = |outcome: &Outcome| {
-        notice.job.recipients.iter().find(|recipient| recipient.index == outcome.index)
+        let mut all = notice.job.recipients.iter().chain(notice.others);
+        all.find(|recipient| recipient.index == outcome.index)
     };
     notice
         .outcomes
@@ -299,8 +303,9 @@ fn recipient_report(notice: &Notice<'_>, told: &Told<'_>) -> RecipientReport {
         (Kind::Delivered, Success::Expanded) => (Action::Expanded, 2),
         (Kind::Delivered, Success::Relayed | Success::ToldElsewhere) => (Action::Relayed, 2),
     };
-    let diagnostic = match &outcome.reply {
-        Some(reply) => Diagnostic { kind: "smtp", text: reply.to_string() },
+    let reply = outcome.reply.as_ref().map(ToString::to_string);
+    let diagnostic = match reply.or_else(|| outcome.cause.reply().map(str::to_owned)) {
+        Some(text) => Diagnostic { kind: "smtp", text },
         None => Diagnostic { kind: "x-buen-puerto", text: outcome.text().into_owned() },
     };
     RecipientReport {

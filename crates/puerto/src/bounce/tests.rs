@@ -157,7 +157,7 @@ impl Rig {
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let origin = Some(Origin::LocalUser(1000));
         let next_attempt = Some(Timestamp::from_millis(1_795_600_000_000));
-        let notice = Notice { kind, job, outcomes, expire_at, next_attempt, origin };
+        let notice = Notice { kind, job, others: &[], outcomes, expire_at, next_attempt, origin };
         self.bouncer.notify(&notice).await
     }
 
@@ -166,7 +166,8 @@ impl Rig {
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let origin = Some(Origin::Client("unknown[198.51.100.7]".to_owned()));
         let next_attempt = None;
-        let notice = Notice { kind, job, outcomes: &outcomes, expire_at, next_attempt, origin };
+        let notice =
+            Notice { kind, job, others: &[], outcomes: &outcomes, expire_at, next_attempt, origin };
         self.bouncer.notify(&notice).await.unwrap();
     }
 
@@ -357,8 +358,15 @@ async fn a_notice_says_which_log_and_which_host_know_more() {
         let (job, outcomes) = (job("me@example.com", MESSAGE), [outcome]);
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let (kind, origin) = (Kind::Failed, Some(origin));
-        let notice =
-            Notice { kind, job: &job, outcomes: &outcomes, expire_at, next_attempt: None, origin };
+        let notice = Notice {
+            kind,
+            job: &job,
+            others: &[],
+            outcomes: &outcomes,
+            expire_at,
+            next_attempt: None,
+            origin,
+        };
         rig.bouncer.notify(&notice).await.unwrap();
         let text = rig.queued().remove(0);
         let field = format!("Received-From-MTA: {received}\r\n");
@@ -400,7 +408,15 @@ async fn a_postmaster_who_wants_to_hears_of_notices_that_failed_but_not_of_his_o
         let (kind, outcomes) = (Kind::Failed, &outcomes("smtp")[..1]);
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let origin = Some(origin);
-        let notice = Notice { kind, job: &job, outcomes, expire_at, next_attempt: None, origin };
+        let notice = Notice {
+            kind,
+            job: &job,
+            others: &[],
+            outcomes,
+            expire_at,
+            next_attempt: None,
+            origin,
+        };
         let told = rig.bouncer.notify(&notice).await.unwrap();
         assert_eq!(told.is_some(), is_told, "{to} {original}");
         let entries = rig.spool.entries();
@@ -537,7 +553,10 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
         for said in [subject, says, "Su asunto: hi", "identificador de cola 0123456789AB"] {
             assert!(people.contains(said), "{said}: {people}");
         }
-        for english in ["Your ", "could not", "said:", "This is the"] {
+        for label in ["Este es un informe en formato MIME.", "Content-Description: Lo ocurrido"] {
+            assert!(people.contains(label), "{label}: {people}");
+        }
+        for english in ["Your ", "could not", "said:", "This is ", "What happened"] {
             assert!(!people.contains(english), "{english}: {people}");
         }
         assert!(programs.contains("Diagnostic-Code: smtp; 550 5.1.1 no such user"), "{programs}");
@@ -549,6 +568,45 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
         let expected = if kind == Kind::Delivered { &told[..0] } else { &told[..] };
         assert_eq!(names, expected, "{kind:?}");
     }
+}
+
+/// W14: one notice tells of those whom other jobs have, too, each with its own last reply.
+#[tokio::test]
+async fn recipients_of_other_jobs_are_told_of_with_what_is_kept_of_them() {
+    let rig = rig();
+    let job = job("me@example.com", MESSAGE);
+    let address = Address::parse("full@example.org").unwrap();
+    let recipient = Recipient::new(address);
+    let others = [LeasedRecipient { index: 7, recipient, attempts: 3 }];
+    let mut outcomes = outcomes("smtp");
+    outcomes.truncate(1);
+    let cause = Cause::Refused {
+        host: "mx.example.org[192.0.2.2]".to_owned(),
+        reply: "452 4.2.2 mailbox full".to_owned(),
+        command: crate::cause::field::Command(puerto_smtp::client::Stage::Recipient),
+    };
+    let host = Some("mx.example.org".to_owned());
+    let status_code = EnhancedCode::new(4, 2, 2);
+    let other = Outcome { index: 7, reply: None, cause, host, status_code, ..outcomes[0].clone() };
+    outcomes.push(other);
+    let notice = Notice {
+        kind: Kind::Delayed,
+        job: &job,
+        others: &others,
+        outcomes: &outcomes,
+        expire_at: Timestamp::from_millis(1_795_900_000_000),
+        next_attempt: None,
+        origin: Some(Origin::LocalUser(1000)),
+    };
+    rig.bouncer.notify(&notice).await.unwrap();
+    let text = rig.queued().remove(0);
+    let (people, programs) = text.split_once("message/delivery-status").unwrap();
+    assert!(
+        people.contains("plain@example.net") && people.contains("full@example.org"),
+        "{people}"
+    );
+    assert_eq!(programs.matches("Action: delayed").count(), 2, "{programs}");
+    assert!(programs.contains("Diagnostic-Code: smtp; 452 4.2.2 mailbox full"), "{programs}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! happened, to whom, why, and what they can do about it.
 
 use puerto_mail::date::{self, DateTime};
+use puerto_mail::dsn::Labels;
 use puerto_mail::header::{Header, encoded_word};
 use puerto_smtp::EnhancedCode;
 
@@ -96,6 +97,20 @@ const QUOTE: Text = Text::new(
     "If you ask your administrator about this, quote the queue id {id}.",
     "Si pregunta a su administrador por esto, dígale el identificador de cola {id}.",
 );
+
+/// What the notification's parts are called.
+pub(super) fn labels(language: Language) -> Labels {
+    match language {
+        Language::English => Labels::ENGLISH,
+        Language::Spanish => Labels {
+            preamble: "Este es un informe en formato MIME.",
+            people: "Lo ocurrido, en palabras",
+            programs: "Lo ocurrido, para programas",
+            header: "La cabecera de su mensaje",
+            message: "Su mensaje",
+        },
+    }
+}
 
 pub(super) fn body(
     letter: &Letter<'_>,

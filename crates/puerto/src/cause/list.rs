@@ -198,6 +198,9 @@ causes! {
     NoHostTried {} = "delivery.no-host-tried"
         ["no host was tried",
          "no se ha probado con ninguna máquina"];
+    NotTried {} = "queue.not-tried"
+        ["it has not been tried yet",
+         "aún no se ha intentado entregarlo"];
     NotReached {} = "delivery.not-reached"
         ["it could not be reached",
          "no se pudo llegar a él"];
@@ -536,8 +539,8 @@ causes! {
         ["in the aliases file: {why}",
          "en el fichero de alias: {why}"];
     AliasCircle {} = "aliases.circle"
-        ["this name leads in a circle",
-         "este nombre lleva en círculo"]
+        ["in the aliases or in [virtual], this name leads in a circle",
+         "en los alias o en [virtual], este nombre lleva en círculo"]
         => "puerto.aliases";
     AliasesWithoutEnd { depth: u64, targets: u64 } = "aliases.without-end"
         ["aliases lead on and on: more than {depth} deep or {targets}",

@@ -96,6 +96,16 @@ impl Cause {
         }
     }
 
+    /// The reply that is the cause, if one is.
+    pub fn reply(&self) -> Option<&str> {
+        match self {
+            Self::Refused { reply, .. }
+            | Self::RefusedToTalk { reply, .. }
+            | Self::LoginRefused { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+
     /// As it is kept beside its text, which says all that there is to quoted words:
     /// they are kept as nothing.
     pub fn kept(&self) -> String {

@@ -117,7 +117,7 @@ impl From<ClientError> for Failure {
             },
             ClientError::Protocol(_) => Sysexit::Protocol,
             ClientError::Refused { code, .. } => match code {
-                ErrorCode::Malformed => Sysexit::Usage,
+                ErrorCode::Malformed | ErrorCode::NoEffect => Sysexit::Usage,
                 ErrorCode::Version => Sysexit::Protocol,
                 ErrorCode::Denied => Sysexit::NoPermission,
                 ErrorCode::NotFound => Sysexit::NoInput,
@@ -162,6 +162,9 @@ pub fn client_error(error: &ClientError) -> Said {
 fn refused(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Malformed => "el identificador o la petición están mal formados",
+        ErrorCode::NoEffect => {
+            "el correo para ese dominio se queda en este servidor: otro camino no tiene efecto"
+        }
         ErrorCode::Version => "el servidor en marcha es de otra versión: reinícielo",
         ErrorCode::Denied => "este usuario no puede hacerlo: pruebe como root o con sudo",
         ErrorCode::NotFound => "ese mensaje no está (o ya no está) en la cola",

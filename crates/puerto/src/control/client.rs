@@ -319,6 +319,7 @@ impl Client {
             done.missing.extend(summary.missing);
             done.held.extend(summary.held);
             done.not_held.extend(summary.not_held);
+            done.paused.extend(summary.paused);
             progress(dealt_with);
         }
     }

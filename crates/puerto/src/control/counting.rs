@@ -47,6 +47,9 @@ impl Shared {
             ((sight.lane_of)(domain), pauses.of_domain(domain))
         });
         overview.lanes = sight.lanes.look().into_iter().map(Into::into).collect();
+        if !selection.is_empty() {
+            overview.keep_lanes_of_destinations();
+        }
         overview.orders = ordering::list(&self.context);
         Ok(overview)
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use puerto_mail::header::Header;
 use puerto_spool::{
-    Class, Classify, Desk, Edit, Filter, MessageId, Node, Page, PageRequest, SpoolError, Store,
-    StoredContent, Tally, TallyRequest, Timestamp,
+    Class, Classify, Desk, Edit, Entry, Filter, MessageId, Node, Page, PageRequest, SpoolError,
+    Store, StoredContent, Tally, TallyRequest, Timestamp,
 };
 
 use super::ordering::Pauses;
-use super::protocol::{Change, ErrorCode, HealthView, NodeView, Selection, Summary};
+use super::protocol::{Change, ErrorCode, HealthView, NodeView, PausedView, Selection, Summary};
 use super::reasons;
 use super::server::Context;
 use super::view::{self, MessageView};
@@ -60,6 +60,10 @@ pub(super) fn filter(
     classify: &Classify,
     now: Timestamp,
 ) -> Result<Filter, Problem> {
+    if let Some(name) = selection.blank() {
+        let text = format!("the condition `{name}` is empty: leave it out, or write `*`");
+        return Err(Problem(ErrorCode::Malformed, text));
+    }
     let selection = selection.clone();
     let class = selection.class.map(|name| match reasons::all().any(|known| known == name) {
         true => Ok(Class { name, of: Arc::clone(classify) }),
@@ -178,13 +182,14 @@ pub(super) fn change(
     let mut ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut summary = Summary::default();
     if change == Change::Release {
-        let free = not_held(context.desk.as_ref(), &ids)?;
+        let free = of_these(context.desk.as_ref(), &ids, |entry| Some(entry.id))?;
+        let free: BTreeSet<MessageId> = free.into_iter().collect();
         ids.retain(|id| !free.contains(id));
         summary.not_held = free.iter().map(ToString::to_string).collect();
     }
     let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut failed = None;
-    for (id, answer) in ids.into_iter().zip(answers) {
+    for (id, answer) in ids.iter().copied().zip(answers) {
         match answer {
             Ok(()) => {
                 summary.count += 1;
@@ -195,19 +200,37 @@ pub(super) fn change(
             Err(error) => failed = Some(error),
         }
     }
+    if change == Change::Retry {
+        summary.paused = kept_by_pauses(context, &ids)?;
+        let whole = summary.paused.iter().filter(|paused| !paused.in_part).count();
+        summary.count = summary.count.saturating_sub(whole as u64);
+    }
     failed.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-// Those of these that are in the queue and not held.
-fn not_held(desk: &dyn Desk, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Problem> {
+// Those of these that are not tried, or not all of them, until a pause ends.
+fn kept_by_pauses(context: &Context, ids: &[MessageId]) -> Result<Vec<PausedView>, Problem> {
+    let pauses = Pauses::of(context);
+    if !pauses.is_any() {
+        return Ok(Vec::new());
+    }
+    of_these(context.desk.as_ref(), ids, |entry| pauses.keep(entry))
+}
+
+// What there is to say of those of these that are in the queue and not held.
+fn of_these<T>(
+    desk: &dyn Desk,
+    ids: &[MessageId],
+    say: impl Fn(&Entry) -> Option<T>,
+) -> Result<Vec<T>, Problem> {
     let filter = Filter { ids: Some(ids.to_vec()), held: Some(false), ..Filter::default() };
-    let (mut free, mut after) = (BTreeSet::new(), None);
+    let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = page(desk, after, &filter)?;
-        free.extend(page.entries.iter().map(|entry| entry.id));
+        all.extend(page.entries.iter().filter_map(&say));
         after = page.next;
         if after.is_none() {
-            return Ok(free);
+            return Ok(all);
         }
     }
 }
@@ -237,13 +260,16 @@ fn edit(change: Change) -> Edit {
 }
 
 /// Makes one message due now, unless it is held.
-pub(super) fn flush_one(desk: &dyn Desk, id: &str) -> Result<Summary, Problem> {
+pub(super) fn flush_one(context: &Context, id: &str) -> Result<Summary, Problem> {
     let id = parse_id(id)?;
     let mut summary = Summary::default();
-    match desk.edit(&[id], Edit::Retry).wait().pop() {
+    match context.desk.edit(&[id], Edit::Retry).wait().pop() {
         Some(Err(SpoolError::Held(_))) => summary.held.push(id.to_string()),
         Some(Err(error)) => return Err(error.into()),
-        Some(Ok(())) | None => summary.count = 1,
+        Some(Ok(())) | None => {
+            summary.paused = kept_by_pauses(context, &[id])?;
+            summary.count = u64::from(summary.paused.iter().all(|paused| paused.in_part));
+        }
     }
     Ok(summary)
 }

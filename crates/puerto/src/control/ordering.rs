@@ -9,10 +9,9 @@ use puerto_spool::{Entry, Filter, RecipientState, RecipientStatus, SpoolError, T
 use serde::{Deserialize, Serialize};
 
 use super::operations::{self, Problem};
-use super::protocol::{ErrorCode, Summary};
+use super::protocol::{ErrorCode, PausedView, Summary};
 use super::server::Context;
 use super::view::time;
-use crate::config::domain_matches;
 use crate::orders::{Order, Standing, What};
 use crate::telemetry::Event;
 
@@ -86,11 +85,27 @@ impl Pauses {
 
     /// The number of the one that all mail for a domain waits for.
     pub(super) fn of_domain(&self, domain: &Domain) -> Option<u64> {
-        let all = self.standing.in_force(self.now).filter(|(_, order)| match &order.what {
-            What::Pause { to, from } => from.is_none() && domain_matches(to, domain),
-            What::Hold { .. } | What::Reroute { .. } => false,
-        });
-        all.map(|(number, _)| *number).next()
+        self.standing.pause_of_all(domain, self.now).map(|(number, _)| number)
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_any(&self) -> bool {
+        self.standing.has_pauses()
+    }
+
+    /// What is to be said of a message that was asked to be tried; `None`: all of it is.
+    pub(super) fn keep(&self, entry: &Entry) -> Option<PausedView> {
+        let open = entry.recipients.iter().filter(|status| status.state != RecipientState::Done);
+        let pauses = open.map(|status| self.of_recipient(&entry.reverse_path, status));
+        let (mut orders, mut in_part) = (BTreeSet::new(), false);
+        for pause in pauses {
+            match pause {
+                Some((number, _)) => drop(orders.insert(number)),
+                None => in_part = true,
+            }
+        }
+        let orders: Vec<u64> = orders.into_iter().collect();
+        (!orders.is_empty()).then(|| PausedView { id: entry.id.to_string(), orders, in_part })
     }
 
     /// Those that a message waits for.
@@ -116,6 +131,18 @@ pub(super) fn give(
 ) -> Result<OrderView, Problem> {
     if let Some(fault) = what.fault() {
         return Err(Problem(ErrorCode::Malformed, fault.to_string()));
+    }
+    if seconds == Some(0) {
+        let text = "the order would end at once: say for how many seconds it is to last".to_owned();
+        return Err(Problem(ErrorCode::Malformed, text));
+    }
+    if let What::Reroute { to, .. } = &what {
+        let config = context.config.get();
+        let is_own = |own: &Domain| own.to_string().eq_ignore_ascii_case(to);
+        if config.domains.iter().any(is_own) {
+            let text = format!("mail for {to} stays on this server: another way has no effect");
+            return Err(Problem(ErrorCode::NoEffect, text));
+        }
     }
     let now = context.store.clock().now();
     let note = note.map(|note| note.chars().take(MAX_NOTE).collect::<String>());

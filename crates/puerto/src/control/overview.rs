@@ -1,7 +1,7 @@
 //! What is queued in one page: counts by destination and by reason, what is tried next, and
 //! what each destination's lane is doing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use puerto_smtp::Domain;
@@ -204,6 +204,17 @@ impl From<Lane> for LaneView {
 type ByReason = (Group, BTreeMap<String, u64>);
 
 impl Overview {
+    /// Leaves the lanes by which what was asked for goes; of more destinations than are told
+    /// apart, and of those whose way is not known, any may be.
+    pub(super) fn keep_lanes_of_destinations(&mut self) {
+        let is_whole = self.more_destinations == 0;
+        let known: Option<HashSet<&str>> =
+            self.destinations.iter().map(|destination| destination.lane.as_deref()).collect();
+        if let Some(known) = known.filter(|_| is_whole) {
+            self.lanes.retain(|lane| known.contains(lane.lane.as_str()));
+        }
+    }
+
     /// Of a tally, with so many destinations at most.
     pub(super) fn new(
         at: String,

@@ -186,6 +186,20 @@ impl Selection {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The name of a condition that says nothing. It is a slip, as of a script's variable that
+    /// was never set, and is not to be taken for a condition that everything fits.
+    pub fn blank(&self) -> Option<&'static str> {
+        let texts = [
+            ("to", &self.to),
+            ("from", &self.from),
+            ("destination", &self.destination),
+            ("reason", &self.reason),
+            ("account", &self.account),
+        ];
+        let is_blank = |text: &Option<String>| text.as_ref().is_some_and(|t| t.trim().is_empty());
+        texts.iter().find(|(_, text)| is_blank(text)).map(|(name, _)| *name)
+    }
 }
 
 /// An answer line.
@@ -266,6 +280,20 @@ pub struct Summary {
     /// Those that were not to be released, since they are not held.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_held: Vec<String>,
+    /// Those that are to be tried, but wait for pauses to end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<PausedView>,
+}
+
+/// A message that waits for pauses to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PausedView {
+    /// Its id.
+    pub id: String,
+    /// The numbers of the pauses.
+    pub orders: Vec<u64>,
+    /// Whether others of its recipients wait for none, and are tried.
+    pub in_part: bool,
 }
 
 /// Why a request was not done.
@@ -282,6 +310,8 @@ pub enum ErrorCode {
     NotFound,
     /// Too many clients.
     Busy,
+    /// It would change nothing.
+    NoEffect,
     /// The queue or the server failed.
     Failed,
 }

@@ -566,6 +566,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         destination: Option<String>,
         id: Option<String>,
     ) -> Result<Vec<Answer>, Problem> {
+        if destination.as_ref().is_some_and(|destination| destination.trim().is_empty()) {
+            let text = "the destination is empty: leave it out for all mail".to_owned();
+            return Err(Problem(ErrorCode::Malformed, text));
+        }
         let mut done = Summary::default();
         let is_due = self.shared.flush_is_due(self.uid);
         if let Some(id) = id {
@@ -574,9 +578,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 let text = "mail was tried only seconds ago; ask again in a moment".to_owned();
                 return Err(Problem(ErrorCode::Busy, text));
             }
-            let done = self
-                .blocking(move |shared| operations::flush_one(shared.context.desk.as_ref(), &id))
-                .await?;
+            let done =
+                self.blocking(move |shared| operations::flush_one(&shared.context, &id)).await?;
             self.shared.context.wake.wake();
             return Ok(vec![end(done)]);
         }

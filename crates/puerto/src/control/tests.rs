@@ -1,5 +1,6 @@
 //! Sessions over a pipe, with users that the kernel need not vouch for.
 
+mod slips;
 mod why;
 
 use std::sync::{Arc, Mutex};

@@ -4,6 +4,8 @@
 //! Root and the server's own user may ask for everything; others for what they have handed
 //! over themselves on this machine.
 
+use std::collections::BTreeSet;
+
 use puerto_smtp::Address;
 use puerto_spool::{Entry, Filter, MessageId, Origin, PageRequest, SpoolError};
 use serde::{Deserialize, Serialize};
@@ -138,15 +140,32 @@ pub(super) fn why(context: &Context, what: &str, asker: Asker) -> Result<Told, P
 /// Forgets all finished messages from or to an address.
 pub(super) fn forget(context: &Context, address: &str) -> Result<u64, Problem> {
     let Some(history) = &context.history else { return Ok(0) };
-    let mut forgotten = 0;
+    let (mut forgotten, mut waiting) = (0, BTreeSet::new());
     loop {
-        let ids = history.find(Key::Address(address), MOST_LOOKED_AT)?;
+        // What still waits stays among those that are found.
+        let mut ids = history.find(Key::Address(address), MOST_LOOKED_AT + waiting.len())?;
+        ids.retain(|id| !waiting.contains(id));
+        waiting.extend(queued(context, &ids)?);
+        ids.retain(|id| !waiting.contains(id));
         let count = if ids.is_empty() { 0 } else { history.forget(&ids)? };
         forgotten += count;
         if count == 0 {
             return Ok(forgotten);
         }
     }
+}
+
+// Those of these that are in the queue: their story is not at its end.
+fn queued(context: &Context, ids: &[MessageId]) -> Result<Vec<MessageId>, Problem> {
+    let mut queued = Vec::new();
+    for id in ids {
+        match context.desk.get(*id).wait() {
+            Ok(_) => queued.push(*id),
+            Err(SpoolError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(queued)
 }
 
 fn candidates(context: &Context, what: &str) -> Result<Vec<MessageId>, Problem> {

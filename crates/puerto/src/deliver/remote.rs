@@ -289,7 +289,13 @@ impl Remote {
         config: &Config,
         target: &LmtpTarget,
     ) -> Result<Session, HostFailure> {
-        let host: Arc<str> = Arc::from(config.hostname.as_str());
+        // Another machine does not bear this one's name.
+        let host: Arc<str> = match target {
+            LmtpTarget::Address(address) if !address.ip().is_loopback() => {
+                Arc::from(address.ip().to_string())
+            }
+            _ => Arc::from(config.hostname.as_str()),
+        };
         let peer = match target {
             LmtpTarget::Address(address) => Peer::at(&host, *address),
             LmtpTarget::Path(path) => Peer::at_path(&host, path),

@@ -122,7 +122,7 @@ pub(super) fn verdict(
     never.extend(share.missing.iter().map(missing));
     never.extend(share.problems.iter().map(|why| Failure::never(3, 5, in_aliases(why))));
     if never.is_empty() && share.reaches_nobody() {
-        return Err(Failure::never(4, 6, in_aliases(&Cause::AliasCircle {})));
+        return Err(Failure::never(4, 6, Cause::AliasCircle {}));
     }
     done.extend(share.discards.iter().map(|name| match name.as_str() {
         "" => Cause::ForwardedNowhere {},

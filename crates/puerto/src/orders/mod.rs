@@ -111,6 +111,10 @@ impl What {
                 "which mail is to be held? Say --to, --from, --account or --larger",
                 "¿qué correo se ha de retener? Indique --to, --from, --account o --larger"
             )),
+            Self::Hold { account: Some(account), .. } if account.trim().is_empty() => Some(said!(
+                "an account has a name: say which",
+                "una cuenta tiene un nombre: indique cuál"
+            )),
             Self::Hold { .. } | Self::Pause { .. } => None,
         }
     }
@@ -257,10 +261,30 @@ impl Standing {
         if !self.has_pauses {
             return None;
         }
+        self.last_pause(now, |to, sender| {
+            domain_matches(to, domain) && sender.is_none_or(|sender| sender_matches(sender, from))
+        })
+    }
+
+    /// The one that mail for a domain waits for whoever sent it.
+    pub fn pause_of_all(
+        &self,
+        domain: &Domain,
+        now: Timestamp,
+    ) -> Option<(u64, Option<Timestamp>)> {
+        self.last_pause(now, |to, sender| sender.is_none() && domain_matches(to, domain))
+    }
+
+    // Of several pauses, the one that ends last is what is waited for.
+    fn last_pause(
+        &self,
+        now: Timestamp,
+        is_meant: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Option<(u64, Option<Timestamp>)> {
         let paused = self.in_force(now).filter_map(|(number, order)| match &order.what {
-            What::Pause { to, from: sender } => (domain_matches(to, domain)
-                && sender.as_ref().is_none_or(|sender| sender_matches(sender, from)))
-            .then_some((*number, order.until)),
+            What::Pause { to, from } => {
+                is_meant(to, from.as_deref()).then_some((*number, order.until))
+            }
             What::Hold { .. } | What::Reroute { .. } => None,
         });
         paused.max_by_key(|(_, until)| until.map_or(i64::MAX, Timestamp::as_millis))

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use puerto_smtp::EnhancedCode;
-use puerto_spool::{Attempt, Disposition, Timestamp};
+use puerto_spool::{Attempt, Disposition, LeasedRecipient, RecipientStatus, Timestamp};
 
 use super::retry::{self, Failed, Next};
 use super::work::Work;
@@ -176,6 +176,27 @@ pub(super) fn judge(
         }
     };
     Judged { outcome, fate }
+}
+
+/// A recipient that another job has, and what is known of it: how its last attempt ended,
+/// as the store keeps it.
+pub(super) fn of_kept(
+    index: u32,
+    status: RecipientStatus,
+    now: Timestamp,
+) -> (LeasedRecipient, Outcome) {
+    let outcome = match status.last() {
+        None => without_host(index, EnhancedCode::new(4, 4, 7), Cause::NotTried {}, now),
+        Some(last) => {
+            let cause = Cause::of_kept(&last.cause, &last.text);
+            let mut outcome = without_host(index, last.status.with_class(4), cause, last.at);
+            outcome.host = last.relay.split_once('[').map(|(host, _)| host.to_owned());
+            outcome.relay.clone_from(&last.relay);
+            outcome
+        }
+    };
+    let RecipientStatus { recipient, attempts, .. } = status;
+    (LeasedRecipient { index, recipient, attempts }, outcome)
 }
 
 /// The outcome of a recipient that never got as far as a host.

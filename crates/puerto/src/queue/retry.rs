@@ -58,7 +58,8 @@ pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     if failed.now >= end {
         return Next::At(failed.now.after(jittered(PAST_END, dice)));
     }
-    let scheduled = jittered(scheduled_wait(times, failed.attempts_before), dice);
+    let age = failed.now.since(failed.received_at);
+    let scheduled = jittered(scheduled_wait(times, failed.attempts_before, age), dice);
     let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
     let wait = match failed.retry_after {
         Some(soon) if failed.soon => scheduled.min(soon),
@@ -101,8 +102,16 @@ fn just_after(asked: Duration, dice: u64) -> Duration {
     asked + MARGIN + asked * parts / 1024
 }
 
-fn scheduled_wait(times: &QueueTimes, attempts_before: u32) -> Duration {
-    let index = usize::try_from(attempts_before).unwrap_or(usize::MAX);
+// By the number of attempts, but never further than the message is old enough for: attempts
+// that somebody asked for in between, whoever may, do not put off those that come by themselves.
+fn scheduled_wait(times: &QueueTimes, attempts_before: u32, age: Duration) -> Duration {
+    let mut reached = Duration::ZERO;
+    let by_age = times.retry.iter().take_while(|wait| {
+        reached += **wait;
+        // What came a little early by the dice is not behind.
+        age >= reached * 7 / 8
+    });
+    let index = by_age.count().min(usize::try_from(attempts_before).unwrap_or(usize::MAX));
     let wait = times.retry.get(index).or(times.retry.last()).copied();
     wait.unwrap_or(Duration::from_secs(300))
 }
@@ -152,9 +161,24 @@ mod tests {
 
     #[test]
     fn waits_follow_the_schedule_and_its_last_one_repeats() {
-        let waits: Vec<u64> =
-            (0..10).map(|attempts| wait(failed(MINUTE, attempts), MIDDLE).as_secs() / 60).collect();
-        assert_eq!(waits, [5, 10, 20, 40, 60, 120, 180, 240, 240, 240]);
+        for dice in [0, MIDDLE, 2 * JITTER] {
+            let (mut age, mut waits) = (Duration::ZERO, Vec::new());
+            for attempts in 0..10 {
+                age += wait(failed(age, attempts), dice);
+                waits.push(wait(failed(age - age / 100, attempts), MIDDLE).as_secs() / 60);
+            }
+            assert_eq!(waits, [5, 10, 20, 40, 60, 120, 180, 240, 240, 240], "{dice}");
+        }
+    }
+
+    /// W18: whoever may ask for attempts, as any user with `sendmail -q`, put off all mail.
+    #[test]
+    fn attempts_that_were_asked_for_do_not_put_off_the_next_by_itself() {
+        for attempts in 0..50 {
+            assert_eq!(wait(failed(MINUTE, attempts), MIDDLE), 5 * MINUTE, "{attempts}");
+            assert!(wait(failed(16 * MINUTE, attempts), MIDDLE) <= 20 * MINUTE, "{attempts}");
+        }
+        assert_eq!(wait(failed(100 * HOUR, 0), MIDDLE), 5 * MINUTE, "as after a hold");
     }
 
     #[test]

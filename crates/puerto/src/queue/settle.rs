@@ -4,10 +4,13 @@
 //! notification about it is on stable storage; if none can be queued, the recipient
 //! stays.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use puerto_spool::{Disposition, MessageId, Settlement, SpoolError, Timestamp};
+use puerto_spool::{
+    Disposition, LeasedRecipient, MessageId, RecipientState, Settlement, SpoolError, Timestamp,
+};
 
 use super::carrier::Carrier;
 use super::leases::Leases;
@@ -155,13 +158,15 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         if failures.is_empty() {
             return None;
         }
-        self.tell(News::Failed, work, config, (&failures, None)).await.unwrap_or_else(|NotTold| {
-            let later = self.wiring.now().after(AFTER_FAILED_NOTICE);
-            for judged in judged.iter_mut().filter(|judged| judged.fate.is_failure()) {
-                judged.withhold(later);
-            }
-            None
-        })
+        self.tell(News::Failed, work, config, (&[], &failures, None)).await.unwrap_or_else(
+            |NotTold| {
+                let later = self.wiring.now().after(AFTER_FAILED_NOTICE);
+                for judged in judged.iter_mut().filter(|judged| judged.fate.is_failure()) {
+                    judged.withhold(later);
+                }
+                None
+            },
+        )
     }
 
     // Once a next hop offers DSN, telling of success is its duty (RFC 3461 §5.2.2).
@@ -181,7 +186,8 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
             .map(|(_, judged)| judged.outcome.clone())
             .collect();
         if !delivered.is_empty()
-            && let Ok(told) = self.tell(News::Delivered, work, config, (&delivered, None)).await
+            && let Ok(told) =
+                self.tell(News::Delivered, work, config, (&[], &delivered, None)).await
         {
             self.log_notification(work, News::Delivered, told);
         }
@@ -223,7 +229,12 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 return self.wiring.warn(Some(id), &text);
             }
         }
-        match self.tell(News::Delayed, work, config, (late, next_attempt)).await {
+        let mut all = self.others_that_wait(work).await;
+        all.outcomes.extend_from_slice(late);
+        all.outcomes.sort_by_key(|outcome| outcome.index);
+        let next_attempt = next_attempt.into_iter().chain(all.next_attempt).min();
+        let whom = (&*all.recipients, &*all.outcomes, next_attempt);
+        match self.tell(News::Delayed, work, config, whom).await {
             Ok(told) => self.log_notification(work, News::Delayed, told),
             Err(NotTold) => {
                 if let Err(error) = self.wiring.work.forget_delay(id).await {
@@ -234,17 +245,40 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         }
     }
 
+    // The one notice names all that wait: what other jobs have is told of by nobody else.
+    // Only a message that is late is looked at again.
+    async fn others_that_wait(&self, work: &Work) -> Others {
+        let mut others = Others::default();
+        let Ok(entry) = self.wiring.work.standing(work.job.id).await else { return others };
+        let own: HashSet<u32> = work.job.recipients.iter().map(|own| own.index).collect();
+        let all = (0..).zip(entry.recipients);
+        for (index, status) in all.filter(|(index, _)| !own.contains(index)) {
+            match status.state {
+                RecipientState::Done => continue,
+                RecipientState::Due(at) => {
+                    let next = others.next_attempt.map_or(at, |next| next.min(at));
+                    others.next_attempt = Some(next);
+                }
+                RecipientState::Leased(_) => {}
+            }
+            let (recipient, outcome) = outcome::of_kept(index, status, self.wiring.now());
+            others.recipients.push(recipient);
+            others.outcomes.push(outcome);
+        }
+        others
+    }
+
     async fn tell(
         &self,
         news: News,
         work: &Work,
         config: &Config,
-        (outcomes, next_attempt): (&[Outcome], Option<Timestamp>),
+        (others, outcomes, next_attempt): (&[LeasedRecipient], &[Outcome], Option<Timestamp>),
     ) -> Result<Option<MessageId>, NotTold> {
         let expire_at = work.job.received_at.after(config.queue.expire);
         let origin = Some(work.origin.clone());
         let job = &work.job;
-        let notice = Notice { kind: news, job, outcomes, expire_at, next_attempt, origin };
+        let notice = Notice { kind: news, job, others, outcomes, expire_at, next_attempt, origin };
         self.wiring.carrier.notify(&notice).await.map_err(|refusal| {
             let text = format!("the sender could not be told: {}", refusal.reply);
             self.wiring.warn(Some(work.job.id), &text);
@@ -271,6 +305,14 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         });
         self.recorder.record(settlements, false);
     }
+}
+
+/// Recipients of a message that wait, and are another job's.
+#[derive(Default)]
+struct Others {
+    recipients: Vec<LeasedRecipient>,
+    outcomes: Vec<Outcome>,
+    next_attempt: Option<Timestamp>,
 }
 
 /// The sender was not told, and the log says why.

@@ -604,7 +604,11 @@ async fn report_state(desk: &dyn Desk, keys: &KeyRing, log: &MailLog) -> Health 
         notice(log, "warning", &problem.said.to_string());
     }
     if health.messages > 0 {
-        notice(log, "info", &format!("{} messages wait in the queue", health.messages));
+        let text = match health.messages {
+            1 => "1 message waits in the queue".to_owned(),
+            several => format!("{several} messages wait in the queue"),
+        };
+        notice(log, "info", &text);
     }
     health
 }

@@ -264,6 +264,18 @@ pub struct Later<'a> {
     pub explanation: Option<&'a str>,
 }
 
+impl Later<'_> {
+    /// What became of it, as the log for people says it.
+    pub(super) fn word(&self) -> &'static str {
+        match self.news {
+            "late" => "reported late",
+            "delivered" => "reported delivered",
+            "complaint" => "complained of later",
+            _ => "refused later",
+        }
+    }
+}
+
 /// One event of the mail log. The component that Postfix would log it under stands
 /// in parentheses.
 #[derive(Debug, Clone)]
@@ -356,7 +368,7 @@ pub enum Event<'a> {
         notification: MessageId,
     },
     /// A notice or a complaint has come about a message that went out earlier: `ID: refused
-    /// later: NEW, to=<>, dsn=… (…)` (bounce).
+    /// later: NEW, to=<>, dsn=… (…)`, or what [`Later::word`] says instead (bounce).
     Later(Later<'a>),
     /// A message is gone from the queue: `ID: removed` (qmgr).
     Removed {

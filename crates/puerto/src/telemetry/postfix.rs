@@ -100,8 +100,8 @@ fn body(out: &mut String, event: &Event<'_>) {
 }
 
 fn later(out: &mut String, later: &Later<'_>) {
-    let Later { id, report, news, to, status_code, text, complaint, explanation } = later;
-    let _ = write!(out, "{id}: {news} later: {report}");
+    let Later { id, report, to, status_code, text, complaint, explanation, .. } = later;
+    let _ = write!(out, "{id}: {}: {report}", later.word());
     if let Some(to) = to {
         bracketed(out, ", to=", to);
     }

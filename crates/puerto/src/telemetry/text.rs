@@ -117,9 +117,9 @@ fn body(out: &mut String, event: &Event<'_>) {
     }
 }
 
-fn later(out: &mut String, later: &Later<'_>) {
-    let Later { id, report, news, to, text, complaint, explanation, .. } = later;
-    let _ = write!(out, "{id}: {news} later");
+fn later(out: &mut String, told: &Later<'_>) {
+    let Later { id, report, to, text, complaint, explanation, .. } = told;
+    let _ = write!(out, "{id}: {}", told.word());
     if let Some(to) = to {
         labelled(out, " for ", to);
     }

@@ -4,20 +4,22 @@
 //! first and their ids kept; after some of them were shown and the question was answered,
 //! exactly these are changed, and not others that have come since.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use puerto_spool::MessageId;
 
-use super::conditions::Conditions;
+use super::conditions::{Conditions, id};
 use super::print::{self, Manner};
 use super::{counted, usage};
 use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{json_document, say, tell};
 use crate::cli::spanish::Spanish as _;
-use crate::control::protocol::{Change, Selection};
+use crate::control::protocol::{Change, PausedView, Selection};
 use crate::control::{Client, ClientError};
 use crate::lang::{Language, Said, Text, said};
 
@@ -30,7 +32,7 @@ const MANY: u64 = 2000;
 pub(super) struct ChangeArgs {
     /// Ids of messages, as `puerto queue list` and the log show them
     #[arg(es = "Identificadores de mensajes, como los muestran `puerto queue list` y el registro")]
-    #[arg(conflicts_with = "all")]
+    #[arg(conflicts_with = "all", value_parser = id)]
     pub(super) ids: Vec<String>,
     #[command(flatten)]
     pub(super) conditions: Conditions,
@@ -183,11 +185,19 @@ fn bar(length: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(length);
-    let template = "{bar:30} {human_pos}/{human_len} {per_sec} {eta}";
+    let template = "{bar:30} {human_pos}/{human_len} {rate} {eta}";
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be written is not seen.
+            let _ = out.write_str(&rate_of(state.per_sec()));
+        };
+        bar.set_style(style.with_key("rate", rate));
     }
     bar
+}
+
+fn rate_of(per_second: f64) -> String {
+    format!("{per_second:.0}/s")
 }
 
 fn tell_done(
@@ -199,19 +209,23 @@ fn tell_done(
     if json {
         document(&serde_json::json!({
             "changed": done.count, "missing": done.missing, "held": done.held,
-            "not_held": done.not_held
+            "not_held": done.not_held, "paused": done.paused
         }))?;
-    } else if done.count > 0 || (done.held.is_empty() && done.not_held.is_empty()) {
+    } else if done.count > 0
+        || (done.held.is_empty() && done.not_held.is_empty() && done.paused.is_empty())
+    {
         say(&past(change, done.count, language))?;
     }
     let (held, held_code) = of_the_held(&done.held, named, language);
     let (gone, code) = of_the_missing(&done.missing, named, language);
     let free = done.not_held.iter().map(|id| NOT_HELD.with(language, &[("id", id)]));
     let free: Vec<String> = free.collect();
-    for line in held.iter().chain(&free).chain(&gone) {
+    let (paused, paused_code) = of_the_paused(&done.paused, named, language);
+    for line in held.iter().chain(&paused).chain(&free).chain(&gone) {
         tell(&format!("puerto: {line}"));
     }
-    Ok(if code == Sysexit::Ok { held_code } else { code })
+    let codes = [code, held_code, paused_code];
+    Ok(codes.into_iter().find(|code| *code != Sysexit::Ok).unwrap_or(Sysexit::Ok))
 }
 
 fn document(value: &serde_json::Value) -> Result<(), Failure> {
@@ -230,6 +244,36 @@ fn of_the_held(held: &[String], named: bool, language: Language) -> (Vec<String>
         }
         held => (vec![counted(HELD_OF_ALL, HELD, held.len() as u64, language)], Sysexit::Ok),
     }
+}
+
+/// The same of messages that wait for pauses to end.
+fn of_the_paused(paused: &[PausedView], named: bool, language: Language) -> (Vec<String>, Sysexit) {
+    if named {
+        let code = match paused.iter().any(|one| !one.in_part) {
+            true => Sysexit::Unavailable,
+            false => Sysexit::Ok,
+        };
+        return (paused.iter().map(|one| paused_one(one).of(language)).collect(), code);
+    }
+    let orders: BTreeSet<u64> = paused.iter().flat_map(|one| one.orders.iter().copied()).collect();
+    let numbers = listed(orders);
+    let values = [("count", &*paused.len().to_string()), ("numbers", &*numbers)];
+    let text = Text::by_count(paused.len() as u64, PAUSED_OF_ALL, PAUSED);
+    let lines = (!paused.is_empty()).then(|| text.with(language, &values));
+    (lines.into_iter().collect(), Sysexit::Ok)
+}
+
+/// That a message is not tried, or not all of it, by which pauses, and how they are ended.
+pub(crate) fn paused_one(paused: &PausedView) -> Said {
+    let text = if paused.in_part { PAUSED_IN_PART } else { PAUSED_ONE };
+    let numbers = listed(paused.orders.iter().copied());
+    Said::with(text, &[("id", &paused.id), ("numbers", &numbers)])
+}
+
+// As `puerto resume` takes them.
+fn listed(numbers: impl IntoIterator<Item = u64>) -> String {
+    let numbers = numbers.into_iter().map(|number| number.to_string());
+    numbers.collect::<Vec<_>>().join(" ")
 }
 
 /// What to say of messages that were not there to be changed, and the exit code. One
@@ -279,6 +323,22 @@ const HELD_OF_ALL: Text = Text::new(
 const HELD: Text = Text::new(
     "{count} messages are held and are not tried until they are released: `puerto queue release` with the same selection",
     "{count} mensajes están retenidos y no se intentan entregar hasta que se liberen: `puerto queue release` con la misma selección",
+);
+const PAUSED_ONE: Text = Text::new(
+    "{id} is paused and is not tried until that ends: `puerto resume {numbers}`",
+    "{id} está en pausa y no se intenta entregar hasta que termine: `puerto resume {numbers}`",
+);
+const PAUSED_IN_PART: Text = Text::new(
+    "{id}: some of its recipients are paused and are not tried until that ends: `puerto resume {numbers}`",
+    "{id}: algunos de sus destinatarios están en pausa y no se intentan hasta que termine: `puerto resume {numbers}`",
+);
+const PAUSED_OF_ALL: Text = Text::new(
+    "1 message is paused, or some of its recipients are, and waits until that ends: `puerto resume {numbers}`",
+    "1 mensaje está en pausa, o algunos de sus destinatarios, y espera a que termine: `puerto resume {numbers}`",
+);
+const PAUSED: Text = Text::new(
+    "{count} messages are paused, or some of their recipients are, and wait until that ends: `puerto resume {numbers}`",
+    "{count} mensajes están en pausa, o algunos de sus destinatarios, y esperan a que termine: `puerto resume {numbers}`",
 );
 const LEFT_ONE: Text =
     Text::new("1 message left the queue meanwhile", "1 mensaje ha salido entretanto de la cola");
@@ -351,9 +411,39 @@ fn past(change: Change, count: u64, language: Language) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_the_held, of_the_missing};
+    use super::{PausedView, of_the_held, of_the_missing, of_the_paused, rate_of};
     use crate::cli::exit::Sysexit;
     use crate::lang::Language;
+
+    #[test]
+    fn a_rate_is_a_whole_number() {
+        assert_eq!(rate_of(181_078.068_1), "181078/s");
+    }
+
+    /// W19.
+    #[test]
+    fn a_retry_of_paused_mail_says_by_which_order_and_how_that_ends() {
+        let of = |id: &str, orders: &[u64], in_part| PausedView {
+            id: id.to_owned(),
+            orders: orders.to_vec(),
+            in_part,
+        };
+        let all = [of("0A1B2C3D4E5F", &[2], false), of("1A1B2C3D4E5F", &[2, 7], true)];
+        for (language, word) in [(Language::English, "paused"), (Language::Spanish, "pausa")] {
+            let (lines, code) = of_the_paused(&all, true, language);
+            assert_eq!((lines.len(), code), (2, Sysexit::Unavailable));
+            assert!(
+                lines[0].contains(word) && lines[0].ends_with("`puerto resume 2`"),
+                "{lines:?}"
+            );
+            assert!(lines[1].ends_with("`puerto resume 2 7`"), "{lines:?}");
+            assert_eq!(of_the_paused(&all[1..], true, language).1, Sysexit::Ok, "some are tried");
+            let (lines, code) = of_the_paused(&all, false, language);
+            assert_eq!((lines.len(), code), (1, Sysexit::Ok));
+            assert!(lines[0].ends_with("`puerto resume 2 7`"), "{lines:?}");
+            assert_eq!(of_the_paused(&[], false, language), (Vec::new(), Sysexit::Ok));
+        }
+    }
 
     /// G4.
     #[test]

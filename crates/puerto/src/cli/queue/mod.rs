@@ -27,7 +27,7 @@ use crate::control::Client;
 use crate::control::protocol::Change;
 use crate::lang::{Language, Said, Text, harmless_json, quoted, said};
 
-pub(crate) use self::change::HELD_ONE;
+pub(crate) use self::change::{HELD_ONE, paused_one};
 
 /// Show and change the mail that waits.
 #[derive(Debug, Args)]
@@ -116,6 +116,7 @@ struct SummaryArgs {
 struct ShowArgs {
     /// The message's id, as `puerto queue list` and the log show it
     #[arg(es = "El identificador del mensaje, como lo muestran `puerto queue list` y el registro")]
+    #[arg(value_parser = conditions::id)]
     id: String,
     /// Print a JSON object
     #[arg(es = "Escribe un objeto JSON")]

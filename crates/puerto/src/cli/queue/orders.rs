@@ -19,7 +19,7 @@ use crate::config::parse_duration;
 use crate::control::protocol::{Change, Selection};
 use crate::control::{Client, OrderView};
 use crate::lang::layout::table;
-use crate::lang::{Language, Text, said};
+use crate::lang::{Language, Said, Text, said};
 use crate::orders::What;
 
 /// When an order ends, and why it is given.
@@ -27,7 +27,7 @@ use crate::orders::What;
 pub(in crate::cli) struct OrderEnd {
     /// Until when it holds: 30m, 2h, 5d; without it, until it is taken back
     #[arg(es = "Cuánto dura: 30m, 2h, 5d; si no se indica, hasta que se retire")]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
     span: Option<Duration>,
     /// A word on why, shown with it
     #[arg(es = "Una nota sobre el motivo, que se muestra con ella")]
@@ -115,6 +115,17 @@ const LINE_TO_TAKE_BACK: Text = Text::new(
 );
 const GIVEN: Text =
     Text::new("order {number}: {order}; it ends {end}", "orden {number}: {order}; termina {end}");
+
+// What has ended when it begins is a slip.
+fn lasting(value: &str) -> Result<Duration, Said> {
+    match parse_duration(value)? {
+        Duration::ZERO => Err(said!(
+            "it would end at once: write how long it is to last, as 30m, 2h or 5d",
+            "terminaría al momento: escriba cuánto ha de durar, como 30m, 2h o 5d"
+        )),
+        span => Ok(span),
+    }
+}
 
 /// Says what cannot be ordered, in the reader's language.
 pub(in crate::cli) fn check(what: &What) -> Result<(), Failure> {

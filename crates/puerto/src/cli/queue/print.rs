@@ -69,7 +69,7 @@ const TOTAL: Text = Text::new(
     "Mensajes: {messages}, destinatarios: {recipients}, {size}",
 );
 const DONE: Text = Text::new("done", "terminado");
-const SENDING: Text = Text::new("being sent", "enviándose");
+const SENDING: Text = Text::new("being sent or in line", "enviándose o en turno");
 const HELD: Text = Text::new("held", "retenido");
 /// That a pause keeps it, by the number that resumes it.
 pub(super) const PAUSED: Text = Text::new("paused (order {number})", "en pausa (orden {number})");
@@ -418,14 +418,14 @@ fn ahead(second: i64, now: Timestamp) -> Option<String> {
 }
 
 // One unit says enough: nobody plans by the seconds of a day. It is the nearest, so that
-// five days less a second are not four.
+// five days less a second are not four, and two hours less a second are not 120 minutes.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let nearest = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
         0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", nearest(60)),
-        7200..172_800 => format!("{}h", nearest(3600)),
+        120..7170 => format!("{}m", nearest(60)),
+        7170..171_000 => format!("{}h", nearest(3600)),
         _ => format!("{}d", nearest(86_400)),
     }
 }
@@ -702,9 +702,15 @@ Header
         ] {
             assert_eq!(size(octets), shown);
         }
-        for (seconds, shown) in
-            [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "120m"), (7200, "2h"), (431_999, "5d")]
-        {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (7169, "119m"),
+            (7199, "2h"),
+            (7200, "2h"),
+            (431_999, "5d"),
+        ] {
             assert_eq!(span(Duration::from_secs(seconds)), shown);
         }
     }

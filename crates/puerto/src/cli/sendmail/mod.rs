@@ -409,6 +409,10 @@ fn flush(what: &Flush, settings: &Settings) -> Result<(), Failure> {
                 let held = Said::with(super::queue::HELD_ONE, &[("id", id)]);
                 return Err(Failure::new(Sysexit::Unavailable, held));
             }
+            if let Some(paused) = done.paused.iter().find(|paused| !paused.in_part) {
+                let paused = super::queue::paused_one(paused);
+                return Err(Failure::new(Sysexit::Unavailable, paused));
+            }
             done.count
         }
     };

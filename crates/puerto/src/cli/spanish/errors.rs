@@ -187,7 +187,7 @@ mod tests {
             ("puerto dns --format x", "[valores posibles: fields, zone, json]"),
             ("puerto dns --format jsno", "hay un valor de nombre parecido: «json»"),
             ("puerto dkim new --bits 1", ": se admiten 2048, 3072 y 4096"),
-            ("puerto queue retry x --all", "no puede usarse junto con «--all»"),
+            ("puerto queue retry 0A1B2C3D4E5F --all", "no puede usarse junto con «--all»"),
             ("puerto --lang fr serve", ": escriba en o es"),
             ("puerto serve x", "Uso: puerto serve [OPCIONES]"),
         ] {

@@ -128,7 +128,7 @@ fn watch(
             let lines = view::lines(state, now(), (area.width.into(), area.height.into()));
             frame.render_widget(Paragraph::new(lines), area);
         })?;
-        let wait = every.saturating_sub(since(looked));
+        let wait = patience(state.stands, since(looked), every);
         if event::poll(wait)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match pressed(key, state) {
@@ -151,6 +151,12 @@ fn watch(
             }
         }
     }
+}
+
+// How long a key is waited for. What stands still does not look again, so that the time for a
+// look is always past.
+fn patience(stands: bool, since_look: Duration, every: Duration) -> Duration {
+    if stands { every } else { every.saturating_sub(since_look) }
 }
 
 // A clock that leaps costs one look more.
@@ -195,3 +201,19 @@ fn pressed(key: KeyEvent, state: &mut State) -> Pressed {
 
 /// The words for what went wrong.
 type Trouble = Said;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W22: it drew as fast as it could.
+    #[test]
+    fn what_stands_still_waits_for_a_key() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        for past in [Duration::ZERO, second, hour] {
+            assert_eq!(patience(true, past, second), second);
+        }
+        assert_eq!(patience(false, hour, second), Duration::ZERO);
+        assert_eq!(patience(false, second / 4, second), second * 3 / 4);
+    }
+}

@@ -56,8 +56,8 @@ fn span(seconds: u64) -> String {
     let nearest = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
         0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", nearest(60)),
-        7200..172_800 => format!("{} h", nearest(3600)),
+        120..7170 => format!("{} min", nearest(60)),
+        7170..171_000 => format!("{} h", nearest(3600)),
         _ => format!("{} d", nearest(86_400)),
     }
 }
@@ -120,9 +120,10 @@ fn headline(story: &Story<'_>, manner: &Manner) -> (anstyle::Style, String) {
     let language = manner.language;
     let (style, text) = match story.standing {
         Standing::Held => (UNSURE, Text::new("is held", "está retenido")),
-        Standing::Waiting if story.is_being_sent() => {
-            (UNSURE, Text::new("is being sent", "se está enviando"))
-        }
+        Standing::Waiting if story.is_being_sent() => (
+            UNSURE,
+            Text::new("is being sent, or in line for it", "se está enviando o espera su turno"),
+        ),
         Standing::Waiting if !story.paused.is_empty() => {
             (UNSURE, Text::new("is paused", "está en pausa"))
         }
@@ -260,7 +261,17 @@ fn came(origin: &Fact) -> Said {
                 said = Said::joined([&said, &of], "");
             }
             let tls = match tls {
-                Some(tls) => said!(", over {tls}", ", con {tls}"; tls = tls),
+                // The log's form of what both sides agreed on.
+                Some(tls) => {
+                    let mut words = tls.split_whitespace();
+                    match (words.next(), words.last()) {
+                        (Some(version), Some(cipher)) => said!(
+                            ", over {version} with cipher {cipher}", ", con {version} con {cipher}";
+                            version = version, cipher = cipher
+                        ),
+                        _ => said!(", over {tls}", ", con {tls}"; tls = tls),
+                    }
+                }
                 None => said!(", without TLS", ", sin TLS"),
             };
             Said::joined([&said, &tls], "")
@@ -502,6 +513,11 @@ fn later(report: &str, news: &str, to: Option<&str>, text: &str) -> Said {
     };
     let mut told = vec![Said::with(what, &[("id", report)])];
     told.extend(to.map(Said::words));
+    // A complaint's kind is a word of its own and no reply.
+    if news == "complaint" {
+        told.push(words::complaint(text));
+        return Said::joined(&told, ": ");
+    }
     told.extend((!text.is_empty()).then(|| quoted(text)));
     told.extend(
         explain::specific(text, None)

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 use crate::control::{OrderView, Standing, StoryView};
 use crate::explain::{self, Explanation, Kind};
@@ -43,6 +44,23 @@ pub(super) struct Try<'a> {
     pub(super) at: &'a str,
     pub(super) node: Option<&'a str>,
     pub(super) tried: &'a Tried,
+}
+
+/// Remedies that are told of at most, and recipients that are named with one.
+const MOST_REMEDIES: usize = 5;
+const MOST_NAMED: usize = 3;
+
+// What would help whom.
+fn remedy(found: Explanation, whom: &[&str], is_one: bool) -> Said {
+    let remedy = Said::of_both(|language| found.remedy(language).to_owned());
+    if is_one {
+        return remedy;
+    }
+    let mut names = whom.iter().map(|name| printable(name)).take(MOST_NAMED).collect::<Vec<_>>();
+    if whom.len() > MOST_NAMED {
+        names.push("…".to_owned());
+    }
+    Said::joined([&Said::words(names.join(", ")), &remedy], ": ")
 }
 
 impl Try<'_> {
@@ -119,13 +137,31 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// The last refusal of somebody who waits, or of somebody who will never have it.
-    fn last_refusal(&self) -> Option<Try<'a>> {
+    /// What would help those who wait, or those who will never have it, the last refusal first;
+    /// of several recipients, whom it is about.
+    fn remedies(&self) -> Vec<Said> {
         let waits = |recipient: &&Recipient<'_>| {
             recipient.queued.is_none_or(|queued| queued.state == State::Waiting)
         };
-        let last = self.recipients.iter().filter(waits).filter_map(|r| r.tries.last());
-        last.filter(|last| last.tried.status != "sent").max_by_key(|last| last.at).copied()
+        let last = |recipient: &Recipient<'a>| {
+            let last = recipient.tries.last().filter(|last| last.tried.status != "sent")?;
+            Some((last.at, recipient.address, last.explained()?))
+        };
+        let mut refusals: Vec<_> = self.recipients.iter().filter(waits).filter_map(last).collect();
+        refusals.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        let mut remedies: Vec<(Explanation, Vec<&str>)> = Vec::new();
+        for (_, address, found) in refusals {
+            let remedy = found.remedy(Language::English);
+            let known = remedies.iter_mut();
+            match known.into_iter().find(|(known, _)| known.remedy(Language::English) == remedy) {
+                Some((_, whom)) => whom.push(address),
+                None => remedies.push((found, vec![address])),
+            }
+        }
+        remedies.retain(|(found, _)| !found.remedy(Language::English).is_empty());
+        remedies.truncate(MOST_REMEDIES);
+        let is_one = self.recipients.len() == 1;
+        remedies.into_iter().map(|(found, whom)| remedy(found, &whom, is_one)).collect()
     }
 
     /// When it is tried next, if it waits for that.
@@ -138,8 +174,7 @@ impl<'a> Story<'a> {
     /// What would help, the most important first.
     pub(super) fn advice(&self) -> Vec<Said> {
         let mut advice = Vec::new();
-        let explained = self.last_refusal().and_then(|last| last.explained());
-        let remedy = explained.map(|found| Said::of_both(|l| found.remedy(l).to_owned()));
+        let remedies = self.remedies();
         match self.standing {
             Standing::Held => advice.push(said!(
                 "it is held: `puerto queue release {id}` lets it go",
@@ -151,10 +186,10 @@ impl<'a> Story<'a> {
             )),
             Standing::Waiting if !self.paused.is_empty() => {
                 advice.extend(self.paused.iter().map(|order| resumed(order.number)));
-                advice.extend(remedy);
+                advice.extend(remedies);
             }
             Standing::Waiting => {
-                advice.extend(remedy);
+                advice.extend(remedies);
                 advice.push(said!(
                     "`puerto queue retry {id}` tries it now; while the cause lasts, that changes \
                      nothing",
@@ -162,7 +197,7 @@ impl<'a> Story<'a> {
                      cambia nada"; id = self.id
                 ));
             }
-            Standing::Failed => advice.extend(remedy),
+            Standing::Failed => advice.extend(remedies),
             Standing::Sent | Standing::Refused | Standing::Removed | Standing::Unknown => {}
         }
         advice.retain(|said| !said.is_empty());

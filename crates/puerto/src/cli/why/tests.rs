@@ -164,3 +164,30 @@ fn a_message_that_a_pause_keeps_says_so_and_how_it_ends() {
     }
     assert_eq!(story.document(Language::English)["paused"][0]["number"], 3);
 }
+
+/// U5: advice named nobody, and there was none for all but the last who was refused.
+#[test]
+fn advice_says_of_whom_it_is_where_there_are_several() {
+    let full = "host mx.example.org[192.0.2.2] said: 452 4.2.2 Mailbox full (in reply to RCPT TO \
+        command)";
+    let mut events = beginning();
+    events.push(tried("2026-11-24T12:01:00Z", "deferred", GREYLISTED, true));
+    let mut other = tried("2026-11-24T12:02:00Z", "deferred", full, true);
+    other["to"] = "b@example.org".into();
+    events.push(other);
+    let recipients = ["you@example.net", "b@example.org"].map(|address| {
+        json!({"address": address, "state": "waiting", "attempts": 1,
+            "next_attempt": "2026-11-24T12:20:00Z", "last": null})
+    });
+    let queued = json!({"id": "0A1B2C3D4E5F", "arrived": "2026-11-24T12:00:00Z",
+        "expires": "2026-11-29T12:00:00Z", "size": 1234, "from": "ana@example.com",
+        "origin": "user 7", "held": false, "delay_notified": false, "recipients": recipients});
+    let view = view(events, queued);
+    for language in [Language::English, Language::Spanish] {
+        let story = Story::of(&view);
+        let advice: Vec<String> = story.advice().iter().map(|said| said.of(language)).collect();
+        assert!(advice[0].starts_with("b@example.org: "), "the last first: {advice:?}");
+        assert!(advice[1].starts_with("you@example.net: "), "{advice:?}");
+        assert!(advice[2].contains("puerto queue retry 0A1B2C3D4E5F"), "{advice:?}");
+    }
+}

@@ -30,3 +30,48 @@ pub(super) fn notification(kind: &str) -> Said {
         None => return quoted(&printable(kind)),
     })
 }
+
+/// What kind of complaint it is (RFC 5965 §3.1 and its registry), and what it asks for.
+pub(super) fn complaint(kind: &str) -> Said {
+    let meaning = match kind.to_ascii_lowercase().as_str() {
+        "abuse" => Text::new(
+            "its reader called it spam: write there no more",
+            "quien lo leyó lo marcó como correo basura: no le escriba más",
+        ),
+        "opt-out" => Text::new(
+            "its reader wants no more of it: write there no more",
+            "quien lo leyó no quiere más: no le escriba más",
+        ),
+        "fraud" => Text::new("it was taken for fraud", "se tomó por un fraude"),
+        "virus" => Text::new("a virus was found in it", "se encontró un virus en él"),
+        "not-spam" => Text::new(
+            "it was no spam, its reader says",
+            "no era correo basura, según quien lo leyó",
+        ),
+        "auth-failure" => {
+            Text::new("it did not pass SPF, DKIM or DMARC there", "no pasó allí SPF, DKIM o DMARC")
+        }
+        _ => return quoted(&printable(kind)),
+    };
+    let kind = Said::words(format!("{}: ", printable(kind)));
+    Said::joined([&kind, &Said::plain(meaning)], "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaint;
+    use crate::lang::Language;
+
+    /// W31: by the word `abuse`, it was explained as a poor reputation.
+    #[test]
+    fn a_complaint_is_what_its_kind_says() {
+        let said = complaint("abuse");
+        assert!(said.of(Language::English).starts_with("abuse: its reader called it spam"));
+        assert!(said.of(Language::Spanish).starts_with("abuse: quien lo leyó"));
+        for kind in ["opt-out", "Fraud", "virus", "not-spam", "auth-failure"] {
+            let said = complaint(kind);
+            assert_ne!(said.of(Language::English), said.of(Language::Spanish), "{kind}");
+        }
+        assert_eq!(complaint("other").of(Language::English), "other");
+    }
+}

@@ -91,3 +91,20 @@ async fn only_administrators_have_the_history_forget() {
     assert_eq!(bench.ask(0, forget).await[0]["end"]["count"], 1);
     assert_eq!(history.of(MessageId::from_u64(5)).unwrap(), []);
 }
+
+/// W28: the beginning of what still waits was forgotten, too.
+#[tokio::test]
+async fn what_still_waits_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bench, history) = bench_with_history(folder.path());
+    let queued = bench.put("me@example.com", &["you@example.net"]);
+    heard(&history, queued, 7);
+    for more in 1..=3 {
+        heard(&history, MessageId::from_u64(queued.as_u64() + more), 7);
+    }
+    let forget = json!({"forget": {"address": "you@example.net"}});
+    assert_eq!(bench.ask(0, forget.clone()).await[0]["end"]["count"], 3);
+    let told = ask(&bench, 0, &queued.to_string()).await;
+    assert_eq!(told[0]["story"]["events"].as_array().map(Vec::len), Some(2));
+    assert_eq!(bench.ask(0, forget).await[0]["end"]["count"], 0);
+}

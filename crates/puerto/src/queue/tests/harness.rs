@@ -267,6 +267,9 @@ impl Work for Stubborn {
     fn forget_delay(&self, id: MessageId) -> Answer<()> {
         self.inner.forget_delay(id)
     }
+    fn standing(&self, id: MessageId) -> Answer<Entry> {
+        self.inner.get(id)
+    }
     fn retry_all(&self) -> Answer<u64> {
         self.inner.retry_all()
     }

@@ -61,6 +61,21 @@ async fn retries_follow_the_schedule_until_the_message_expires() {
     assert!((4 * HOUR..9 * HOUR).contains(&told), "{told}");
 }
 
+/// Their retries drift apart, so that no job has all of them when it is time to tell.
+#[tokio::test(start_paused = true)]
+async fn the_one_delay_notice_names_every_recipient_that_still_waits() {
+    let world = World::new();
+    world.start(|job| {
+        let is_last = job.recipients.iter().any(|r| r.recipient.address.to_string() == "u@d.test");
+        all(if is_last { Sent } else { Deferred })
+    });
+    world.send(&["u@a.test", "u@b.test", "u@d.test", "u@c.test"]);
+    seconds(DAY).await;
+    let news = world.news();
+    let told: Vec<(News, usize)> = news.iter().map(|(news, _, count)| (*news, *count)).collect();
+    assert_eq!(told, [(News::Delayed, 3)], "all that wait, and not the one who has it");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_long_queue_for_one_domain_does_not_delay_another() {
     let world = World::new();

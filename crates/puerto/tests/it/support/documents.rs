@@ -19,7 +19,9 @@ pub fn pages(folder: &Path) -> BTreeSet<PathBuf> {
 
 /// What is wrong with a command that stands in a document, such as `puerto queue list`.
 pub fn complaint_of(command: &str) -> Option<String> {
-    let words = command.strip_prefix("puerto ").unwrap().split(' ');
+    // Where a page says ID, an id stands.
+    let written = command.strip_prefix("puerto ").unwrap().split(' ');
+    let words = written.map(|word| if word == "ID" { "0A1B2C3D4E5F" } else { word });
     // The options are read before the help is asked for, and one that is unknown is told.
     let mut program = Command::new(PROGRAM);
     let output = program.args(words.chain(["--help"])).env("LANG", "C").output().unwrap();
