@@ -170,7 +170,9 @@ def test_mutt(world):
     assert as_it_comes.returncode == 0, as_it_comes
     text = puerto.configuration.read_text()
     puerto.configuration.write_text(text.replace("channel_binding = false\n", ""))
-    puerto.restart()
+    puerto.stop()
+    puerto.start()
+    wait_for("port 587", lambda: listens(SENDER_ADDRESS, 587))
     told = send("told", 'set smtp_authenticators="scram-sha-256"')
     assert told.returncode == 0, told
     assert {m["Subject"] for m in final.wait(2)} == {"as it comes", "told"}

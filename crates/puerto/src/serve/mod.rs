@@ -60,6 +60,9 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// How often the spool is asked whether something is wrong with it.
 const LOOK_AT_SPOOL: Duration = Duration::from_secs(2);
 
+/// How long a database is left in peace that cannot be used.
+const AGAIN: Duration = Duration::from_secs(1);
+
 const NO_DROP_AGENT: &str = "what sendmail has left while the server did not run is not taken";
 
 /// Why the daemon did not start.
@@ -136,6 +139,7 @@ pub struct Prepared {
     keeper: Option<Arc<Keeper>>,
     drop_agent: Option<std::io::Result<drop::agent::Agent>>,
     small_store: bool,
+    store: Option<Arc<dyn Backend>>,
 }
 
 impl Prepared {
@@ -177,7 +181,7 @@ impl Prepared {
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        let small_store = false;
+        let (small_store, store) = (false, None);
         Ok(Self {
             config,
             listeners,
@@ -190,7 +194,37 @@ impl Prepared {
             keeper,
             drop_agent,
             small_store,
+            store,
         })
+    }
+
+    /// Opens the queue. A database that is out of reach, or refuses us, is waited for, and
+    /// clients are sent away meanwhile: a server that ends itself is started again every few
+    /// seconds by whoever supervises it, and clients wait on its sockets for a word. `None` if
+    /// the server is told to stop before.
+    pub async fn with_store(self, signals: &mut Signals) -> Result<Option<Self>, StartError> {
+        let mut told = String::new();
+        loop {
+            let (config, log, small) = (self.config.clone(), self.log.clone(), self.small_store);
+            let opened = tokio::task::spawn_blocking(move || store::open(&config, &log, small));
+            let error = match opened.await {
+                Ok(Ok(store)) => return Ok(Some(Self { store: Some(store), ..self })),
+                Ok(Err(error)) if self.config.store.url.is_none() => return Err(error),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            if error != told {
+                notice(&self.log, "error", &format!("{error}; no mail is taken until it can be"));
+                told = error;
+            }
+            notify("READY=1\nSTATUS=Waits for the database; no mail is taken");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = self.listeners.turn_away(&self.config.hostname) => {}
+                () = watchdog() => {}
+                () = signals.told_to_stop() => return Ok(None),
+            }
+        }
     }
 
     /// With a queue for a few letters: many such servers have room on one disk.
@@ -234,8 +268,9 @@ impl Daemon {
             keeper,
             drop_agent,
             small_store,
+            store,
         } = prepared;
-        let store = store::open(&config, &log, small_store)?;
+        let store = store.map_or_else(|| store::open(&config, &log, small_store), Ok)?;
         let desk: Arc<dyn Desk> = store.clone();
         let (history, log) = with_history(&config, &store, &log);
         let (hears, newcomers) = drop::agent::newcomers();
