@@ -152,6 +152,32 @@ def test_msmtp(world):
     return ", ".join(tried)
 
 
+def test_mutt(world):
+    """It takes the strongest that is offered, whether it can do it or not, and no other."""
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(world, account_lines="channel_binding = false\n")
+
+    def send(subject, *settings):
+        given = [f'set smtp_url="smtp://ana@{SENDER_ADDRESS}:587/"', f'set smtp_pass="{PASSWORD}"',
+                 f'set ssl_ca_certificates_file="{puerto.trust}" ssl_verify_host=no',
+                 'set from="ana@example.com" use_from=yes hostname="client.example.com"',
+                 'set charset="utf-8" copy=no', *settings]
+        return run("mutt", "-n", "-F", "/dev/null", *(word for one in given for word in ("-e", one)),
+                   "-s", subject, "--", "you@example.net", input=b"hello\n", check=False, timeout=60)
+
+    as_it_comes = send("as it comes")
+    assert as_it_comes.returncode == 0, as_it_comes
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace("channel_binding = false\n", ""))
+    puerto.stop()
+    puerto.start()
+    wait_for("port 587", lambda: listens(SENDER_ADDRESS, 587))
+    told = send("told", 'set smtp_authenticators="scram-sha-256"')
+    assert told.returncode == 0, told
+    assert {m["Subject"] for m in final.wait(2)} == {"as it comes", "told"}
+
+
 def test_gsasl(world):
     Unbound(world, RECORDS)
     puerto = Submission(world)

@@ -249,6 +249,32 @@ proptest! {
     }
 }
 
+/// In Postfix's words, which filters of logs look for.
+#[test]
+fn a_session_stands_after_what_its_client_has_last_said() {
+    let send = "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n";
+    for (said, after) in [
+        ("", "CONNECT"),
+        ("EHLO x\r\n", "EHLO"),
+        ("HELO x\r\n", "HELO"),
+        ("EHLO x\r\nAUTH PLAIN AGEAYg==\r\n", "AUTH"),
+        ("EHLO x\r\nFROBNICATE\r\n", "UNKNOWN"),
+        ("EHLO x\r\nMAIL FROM:<a@b.example>\r\n", "MAIL"),
+        (send, "RCPT"),
+        (&format!("{send}RSET\r\n"), "RSET"),
+        (&format!("{send}DATA\r\n"), "DATA"),
+        (&format!("{send}DATA\r\nSubject: x\r\n\r\n.\r\n"), "END-OF-MESSAGE"),
+        (&format!("{send}BDAT 2 LAST\r\n\r\n"), "END-OF-MESSAGE"),
+        (&format!("{send}BDAT 2\r\n\r\n"), "BDAT"),
+        (&format!("{send}DATA\r\n.\r\nMAIL FROM:<a@b.example>\r\n"), "MAIL"),
+        ("EHLO x\r\nQUIT\r\n", "QUIT"),
+    ] {
+        let mut session = session();
+        run(&mut session, &[said.as_bytes()]);
+        assert_eq!(session.stage(), after, "{said}");
+    }
+}
+
 #[test]
 fn nothing_crosses_the_beginning_of_tls() {
     for behind in [&b"MAIL FROM:<a@b.example>\r\n"[..], b"E", b"\x16\x03\x01", b"\r\n"] {

@@ -155,8 +155,14 @@ impl Bench {
 
     /// Commits a message to these addresses and waits until it is durable.
     pub fn commit(&self, to: &[&str]) -> MessageId {
+        self.commit_from(Origin::LocalUser(1000), to)
+    }
+
+    /// Commits a message that came from there.
+    pub fn commit_from(&self, origin: Origin, to: &[&str]) -> MessageId {
         let id = self.store.new_id();
-        self.store.commit(message(id, to, b"hello\r\n", self.now())).wait().unwrap();
+        let message = NewMessage { origin, ..message(id, to, b"hello\r\n", self.now()) };
+        self.store.commit(message).wait().unwrap();
         id
     }
 

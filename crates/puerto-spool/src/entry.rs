@@ -1,5 +1,7 @@
 //! The values that go in and out of a spool.
 
+use std::fmt;
+
 use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath, TlsWish, Verp};
 
 use crate::id::{MessageId, Timestamp};
@@ -22,6 +24,18 @@ pub enum Origin {
     LocalUser(u32),
     /// From this server itself: a notification.
     Internal,
+}
+
+/// As it is shown, and as [`Filter::origin`](crate::Filter::origin) is compared with it.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client) => write!(f, "client {client}"),
+            Self::LocalUser(uid) => write!(f, "user {uid}"),
+            Self::Account { name, client } => write!(f, "account {name} client {client}"),
+            Self::Internal => f.write_str("server"),
+        }
+    }
 }
 
 /// One attempt to deliver to one recipient, kept with the message.

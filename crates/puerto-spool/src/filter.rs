@@ -56,7 +56,7 @@ impl Eq for Class {}
 ///
 /// Conditions are compared without regard to case. With `*` or `?` in it, a condition
 /// is a pattern for the whole; otherwise it is a part that is to be found, except for
-/// `destination` and `account`, which are whole names.
+/// `destination`, `account` and `origin`, which are whole names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The recipient's address.
@@ -71,6 +71,8 @@ pub struct Filter {
     pub class: Option<Class>,
     /// The account that handed it over.
     pub account: Option<String>,
+    /// Who handed it over, as [`Origin`] is shown.
+    pub origin: Option<String>,
     /// Whether the message is held.
     pub held: Option<bool>,
     /// It came before this.
@@ -103,6 +105,7 @@ impl Filter {
             }),
             class: self.class.clone(),
             account: self.account.as_deref().map(Pattern::whole),
+            origin: self.origin.as_deref().map(Pattern::whole),
             is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
             from: pattern(&self.from),
             to: pattern(&self.to),
@@ -123,6 +126,7 @@ pub struct Selector {
     ids: Option<Vec<MessageId>>,
     class: Option<Class>,
     account: Option<Pattern>,
+    origin: Option<Pattern>,
     is_null: bool,
     from: Option<Pattern>,
     to: Option<Pattern>,
@@ -148,7 +152,7 @@ impl Selector {
     /// Whether all that is asked of a recipient is its domain and what became of it: then
     /// nobody needs to read its message.
     pub(crate) fn looks_at_work_alone(&self) -> bool {
-        self.to.is_none() && self.from.is_none() && self.account.is_none()
+        self.to.is_none() && self.from.is_none() && self.account.is_none() && self.origin.is_none()
     }
 
     /// Whether a recipient fits of which these are known, if [`Self::looks_at_work_alone`].
@@ -189,6 +193,7 @@ impl Selector {
             && self.ids.as_ref().is_none_or(|ids| ids.binary_search(&entry.id).is_ok())
             && sender_fits()
             && account_fits()
+            && self.origin.as_ref().is_none_or(|pattern| pattern.fits(&entry.origin.to_string()))
     }
 
     // Whether a recipient fits all conditions but that on the sender.

@@ -169,16 +169,6 @@ impl Commands {
     pub(super) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
     }
-
-    pub(super) fn stage(&self, common: &Common) -> &'static str {
-        match self.transaction.as_ref().map(Transaction::moment) {
-            None if common.hello.is_none() && !common.tls => "CONNECT",
-            None => "EHLO",
-            Some(Moment::Chunks) => "BDAT",
-            Some(Moment::Mail) => "MAIL",
-            Some(_) => "RCPT",
-        }
-    }
 }
 
 fn begin(mail: MailCommand, common: &mut Common) -> Next {

@@ -79,6 +79,8 @@ pub(super) struct Tally {
     /// For each verb: how many commands succeeded, and all.
     commands: [(u32, u32); Verb::COUNT],
     unknown: u32,
+    /// After what the client is, in Postfix's words, which filters of logs know.
+    pub(super) after: Option<&'static str>,
 }
 
 impl Common {
@@ -221,6 +223,7 @@ impl Common {
     pub(super) fn refuse_unknown(&mut self, reply: &Reply) {
         self.say(reply);
         self.tally.unknown += 1;
+        self.tally.after = Some("UNKNOWN");
         self.tally.errors += 1;
     }
 
@@ -279,6 +282,7 @@ fn line_decoder(settings: &Settings) -> LineDecoder {
 
 impl Tally {
     fn command(&mut self, verb: Verb, severity: Severity) {
+        self.after = Some(verb.name());
         if let Some((successes, all)) = self.commands.get_mut(verb.index()) {
             *successes += u32::from(severity == Severity::Positive);
             *all += 1;

@@ -234,6 +234,9 @@ fn give_up(reply: &Reply, common: &mut Common) -> Next {
     (State::Closing, None)
 }
 
+/// Where a session is after a whole message, in Postfix's words.
+pub(super) const END_OF_MESSAGE: &str = "END-OF-MESSAGE";
+
 /// The whole message waits for its answer.
 #[derive(Debug)]
 pub(super) struct Ending {
@@ -243,6 +246,7 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn answered(self, answer: Answer<'_>, common: &mut Common) -> State {
         common.conclude_with(self.verb, answer, "250 2.0.0 Ok\r\n");
+        common.tally.after = Some(END_OF_MESSAGE);
         if answer.is_positive() {
             common.forgive();
         }

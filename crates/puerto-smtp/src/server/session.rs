@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::auth::{AskingAuth, AwaitingResponse};
 use super::commands::{AskingMail, AskingRecipient, Commands};
 use super::common::{Answer, Common};
-use super::content::{Beginning, Chunk, Data, Ending, UnwantedChunk};
+use super::content::{Beginning, Chunk, Data, END_OF_MESSAGE, Ending, UnwantedChunk};
 use super::{Action, Discard, Refusal, Settings};
 use crate::command::OriginClaim;
 use crate::envelope::Envelope;
@@ -256,12 +256,12 @@ impl Session {
     pub fn stage(&self) -> &'static str {
         match &self.state {
             State::Greeting => "CONNECT",
-            State::Commands(state) => state.stage(&self.common),
+            State::Commands(_) => self.common.tally.after.unwrap_or("CONNECT"),
             State::AskingMail(_) => "MAIL",
             State::AskingRecipient(_) => "RCPT",
             State::Beginning(_) | State::Data(_) => "DATA",
             State::Chunk(_) | State::UnwantedChunk(_) => "BDAT",
-            State::Ending(_) => "END-OF-MESSAGE",
+            State::Ending(_) => END_OF_MESSAGE,
             State::StartingTls => "STARTTLS",
             State::AskingAuth(_) | State::AwaitingResponse(_) => "AUTH",
             State::Closing => "QUIT",

@@ -7,7 +7,7 @@ use puerto_smtp::Domain;
 
 use super::{Bench, Check, START, alike, attempt, message};
 use crate::{
-    Attempt, Class, Classify, Content, Count, Disposition, Edit, Filter, Group, MessageId,
+    Attempt, Class, Classify, Content, Count, Disposition, Edit, Filter, Group, MessageId, Origin,
     PageRequest, RecipientState, Settlement, SpoolError, Tally, TallyRequest,
 };
 
@@ -60,8 +60,9 @@ fn filters_select(bench: &Bench) {
         let due = bench.now().after(std::time::Duration::from_secs(3600));
         bench.settle(&lease, &Disposition::Deferred { due, attempt: tried });
     }
-    let two = bench.commit(&["z@sub.one.example"]);
-    let three = bench.commit(&["z_z@three.example", "done@one.example"]);
+    let two = bench.commit_from(Origin::LocalUser(33), &["z@sub.one.example"]);
+    let client = Origin::Client("web.lan[192.0.2.7]".to_owned());
+    let three = bench.commit_from(client, &["z_z@three.example", "done@one.example"]);
     let leases = bench.claim(10, 10);
     let done = leases.iter().find(|lease| lease.domain.to_string() == "one.example").unwrap();
     bench.settle_as(alike(done, &bench.delivered())).unwrap();
@@ -99,6 +100,10 @@ fn filters_select(bench: &Bench) {
         (Filter { ids: Some(vec![one, two]), to: some("z"), ..all() }, vec![two], 1),
         (Filter { ids: Some(Vec::new()), ..all() }, vec![], 0),
         (Filter { held: Some(false), to: some("z*"), ..all() }, vec![three], 1),
+        (Filter { origin: some("user 33"), ..all() }, vec![two], 1),
+        (Filter { origin: some("user 3"), ..all() }, vec![], 0),
+        (Filter { origin: some("*[192.0.2.7]"), ..all() }, vec![three], 1),
+        (Filter { origin: some("user*"), held: Some(false), ..all() }, vec![one], 2),
     ] {
         for limit in [1, 2, 50] {
             assert_eq!(pages(bench, &filter, limit), expected, "{filter:?} by {limit}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::{Error, Row};
 
+use super::MOVES;
 use super::accept::signed;
 use super::claims::unsigned;
 use super::connect::{Link, Parameters, Trouble, patience};
@@ -114,7 +115,7 @@ const NODES: &str = "\
 SELECT name, since, seen, version, number,
   alive AND lease_until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
   (SELECT count(*) FROM work w WHERE w.owner = n.number AND w.epoch = n.epoch)
-FROM node n ORDER BY name";
+FROM node n WHERE n.alive OR right(name, length($1::text)) <> $1::text ORDER BY name";
 
 /// Messages of one statement, and those that one looks at where few of them may be meant:
 /// other questions wait meanwhile.
@@ -437,7 +438,7 @@ impl Core {
 
     /// Those that share the queue.
     pub(super) async fn nodes(&self) -> Result<Vec<Node>, SpoolError> {
-        let rows = self.ask_database(NODES, &[]).await?;
+        let rows = self.ask_database(NODES, &[&MOVES]).await?;
         let (own, leases) = {
             let hand = lock(&self.hand);
             (hand.owner, hand.leases())

@@ -51,6 +51,10 @@ use self::connect::Reach;
 use self::core::Core;
 pub use self::hand::Bounds;
 pub use self::schema::Migrated;
+
+/// Behind the name of whoever moves messages for a node: it is one of the nodes while it does,
+/// and nobody misses it afterwards.
+pub const MOVES: &str = " (copy)";
 use self::settings::Settings;
 use crate::clock::{Clock, SystemClock};
 use crate::ticket::Ticket;

@@ -48,7 +48,7 @@ impl Sieve {
             before: filter.before.map(Timestamp::as_millis),
             larger: filter.larger.map(|octets| i64::try_from(octets).unwrap_or(i64::MAX)),
             ids: filter.ids.as_ref().map(|ids| ids.iter().map(|id| signed(*id)).collect()),
-            is_more: filter.class.is_some(),
+            is_more: filter.class.is_some() || filter.origin.is_some(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use puerto_smtp::{Domain, sasl};
+use puerto_smtp::{Address, Domain, LocalPart, sasl};
 use serde::{Deserialize, Serialize};
 
 use super::{Mark, Parameters, keys};
@@ -167,47 +167,68 @@ impl Book {
     /// The account that somebody means: its name, in any case, or its name in one of our
     /// domains, which is what programs fill in.
     pub fn find(&self, user: &str, domains: &[Domain]) -> Option<&Account> {
-        let user = user.to_lowercase();
-        let named = |name: &str| self.accounts.iter().find(|account| account.name == name);
-        named(&user).or_else(|| {
-            let (local_part, domain) = user.rsplit_once('@')?;
-            let domain = Domain::parse(domain).ok()?;
-            domains.contains(&domain).then(|| named(local_part))?
-        })
+        self.accounts.get(self.place_of(user, domains)?)
     }
 
-    /// Makes an account without a password; `None` if there is one, or the name is no name.
-    pub fn add(&mut self, name: &str) -> io::Result<Option<&mut Account>> {
+    fn place_of(&self, user: &str, domains: &[Domain]) -> Option<usize> {
+        let user = user.to_lowercase();
+        let named = |name: &str| self.accounts.iter().position(|account| account.name == name);
+        named(&user).or_else(|| named(in_our_domain(&user, domains)?))
+    }
+
+    /// Makes an account without a password. No two are the same person for whoever logs in:
+    /// `ana` and `ana@example.com` are one where example.com is ours.
+    pub fn add(&mut self, name: &str, domains: &[Domain]) -> Result<&mut Account, NotAdded> {
         let name = sasl::user_name(name.as_bytes()).unwrap_or_default().to_lowercase();
-        let is_name = (1..=255).contains(&name.len()) && !name.contains(char::is_whitespace);
-        if !is_name || self.accounts.iter().any(|account| account.name == name) {
-            return Ok(None);
+        if LocalPart::parse(&name).is_err() && Address::parse(&name).is_err() {
+            return Err(NotAdded::NoName);
+        }
+        let is_same = |known: &&Account| in_our_domain(&known.name, domains) == Some(&name);
+        let same = self.find(&name, domains).or_else(|| self.accounts.iter().find(is_same));
+        if let Some(known) = same {
+            return Err(NotAdded::Exists(known.name.clone()));
         }
         self.accounts.push(Account {
             name,
-            salt: keys::random::<{ keys::SALT }>()?.to_vec(),
+            salt: keys::random::<{ keys::SALT }>().map_err(NotAdded::NoSalt)?.to_vec(),
             memory: keys::MEMORY,
             passes: keys::PASSES,
-            scram_salt: keys::random::<{ keys::SALT }>()?.to_vec(),
+            scram_salt: keys::random::<{ keys::SALT }>().map_err(NotAdded::NoSalt)?.to_vec(),
             iterations: keys::ITERATIONS,
             addresses: Vec::new(),
             passwords: Vec::new(),
         });
-        Ok(self.accounts.last_mut())
+        self.accounts.last_mut().ok_or(NotAdded::NoName)
     }
 
-    /// The account of exactly this name, to be changed.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Account> {
-        let name = name.to_lowercase();
-        self.accounts.iter_mut().find(|account| account.name == name)
+    /// The account that is meant, to be changed.
+    pub fn get_mut(&mut self, name: &str, domains: &[Domain]) -> Option<&mut Account> {
+        let place = self.place_of(name, domains)?;
+        self.accounts.get_mut(place)
     }
 
-    /// Takes an account out; whether there was one.
-    pub fn remove(&mut self, name: &str) -> bool {
-        let (name, before) = (name.to_lowercase(), self.accounts.len());
-        self.accounts.retain(|account| account.name != name);
-        self.accounts.len() < before
+    /// Takes the account that is meant out; whether there was one.
+    pub fn remove(&mut self, name: &str, domains: &[Domain]) -> bool {
+        let place = self.place_of(name, domains);
+        place.map(|place| self.accounts.remove(place)).is_some()
     }
+}
+
+/// Why an account cannot be made.
+#[derive(Debug)]
+pub enum NotAdded {
+    /// What was given is neither a name nor an address.
+    NoName,
+    /// There is one already that is the same for whoever logs in, by this name.
+    Exists(String),
+    /// The system gives no random octets.
+    NoSalt(io::Error),
+}
+
+// What stands before the `@` of an address in one of our domains.
+fn in_our_domain<'a>(name: &'a str, domains: &[Domain]) -> Option<&'a str> {
+    let (local_part, domain) = name.rsplit_once('@')?;
+    domains.contains(&Domain::parse(domain).ok()?).then_some(local_part)
 }
 
 impl Account {

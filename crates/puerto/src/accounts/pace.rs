@@ -70,6 +70,11 @@ impl Count {
         self.failures * (-passed).exp2()
     }
 
+    /// In whole failures: three within a minute are three.
+    fn whole(self, now: Duration) -> f64 {
+        self.now(now).round()
+    }
+
     fn plus(self, failures: f64, now: Duration) -> Self {
         Self { failures: (self.now(now) + failures).max(0.0), at: now }
     }
@@ -94,7 +99,7 @@ impl Pace {
     pub(super) fn ask(&mut self, now: Duration, from: IpAddr, account: &str) -> Turn {
         let (client, network) = places(from);
         let of = |counts: &HashMap<IpAddr, Count>, place| {
-            counts.get(&place).map_or(0.0, |count: &Count| count.now(now))
+            counts.get(&place).map_or(0.0, |count: &Count| count.whole(now))
         };
         let failures = of(&self.clients, client);
         if failures >= CLIENT {
@@ -104,7 +109,8 @@ impl Pace {
         if !is_familiar && of(&self.networks, network) >= NETWORK {
             return Turn::SentAway(TooMany::Network);
         }
-        if !is_familiar && self.accounts.get(account).is_some_and(|count| count.now(now) >= ACCOUNT)
+        if !is_familiar
+            && self.accounts.get(account).is_some_and(|count| count.whole(now) >= ACCOUNT)
         {
             let last = self.turns.get(account).copied();
             if last.is_some_and(|last| now.saturating_sub(last) < TURN) {

@@ -30,7 +30,7 @@ fn house(change: impl FnOnce(&mut Book)) -> House {
 }
 
 fn with_ana(book: &mut Book) {
-    let ana = book.add("Ana").unwrap().unwrap();
+    let ana = book.add("Ana", &[]).unwrap();
     ana.set_password("", b"correct horse", (TODAY, None)).unwrap();
     ana.set_password("phone", b"abcde-fghij", (TODAY, Some(TODAY))).unwrap();
 }
@@ -100,9 +100,29 @@ async fn the_book_is_read_again_when_it_has_changed_and_kept_from_others() {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(!text.contains("horse") && !text.contains("abcde"), "{text}");
     let mut book = Book::load(path).unwrap();
-    assert!(["ana", "a b", ""].iter().all(|name| book.add(name).unwrap().is_none()));
-    assert!(book.get_mut("ana").unwrap().remove_password("phone"));
-    assert!(book.add("bea").unwrap().unwrap().set_password("", b"other", (TODAY, None)).is_ok());
+    let ours = [Domain::parse("example.com").unwrap(), Domain::parse("example.org").unwrap()];
+    for name in ["a b", "", "a:b", "a@b@c", "ana@", "@example.com", "a,b", "Ana <a@b.example>"] {
+        assert!(matches!(book.add(name, &ours), Err(NotAdded::NoName)), "{name}");
+    }
+    // Whoever logs in by two names must not be two.
+    book.add("info@example.com", &ours).unwrap();
+    for (name, known) in [
+        ("ana", "ana"),
+        ("ANA@Example.com", "ana"),
+        ("ana@example.org", "ana"),
+        ("info", "info@example.com"),
+    ] {
+        let refused = book.add(name, &ours);
+        assert!(matches!(refused, Err(NotAdded::Exists(same)) if same == known), "{name}");
+    }
+    book.add("ana@elsewhere.example", &ours).unwrap();
+    book.add("info@example.org", &ours).unwrap();
+    for more in ["ana@elsewhere.example", "info@example.com", "info@example.org"] {
+        assert!(book.remove(more, &ours), "{more}");
+    }
+    assert!(book.get_mut("ana@example.org", &ours).is_some());
+    assert!(book.get_mut("ana", &[]).unwrap().remove_password("phone"));
+    assert!(book.add("bea", &[]).unwrap().set_password("", b"other", (TODAY, None)).is_ok());
     book.save(path, |_| Ok(())).unwrap();
     assert_eq!(house.log_in("bea", "other").await, known("bea", ""));
     let gone = refused(Some("ana"), Why::WrongPassword);
@@ -158,12 +178,12 @@ async fn who_does_not_exist_is_asked_the_same_every_time_as_if_they_did() {
 #[test]
 fn the_time_an_answer_takes_does_not_tell_who_exists() {
     let house = house(|book| {
-        book.add("one").unwrap().unwrap().set_password("", b"password", (TODAY, None)).unwrap();
-        let many = book.add("many").unwrap().unwrap();
+        book.add("one", &[]).unwrap().set_password("", b"password", (TODAY, None)).unwrap();
+        let many = book.add("many", &[]).unwrap();
         for number in 0..10 {
             many.set_password(&number.to_string(), b"password", (TODAY, None)).unwrap();
         }
-        book.add("none").unwrap().unwrap();
+        book.add("none", &[]).unwrap();
     });
     for user in ["one", "many", "none", "nobody"] {
         let before = keys::tests::COMPUTED.get();

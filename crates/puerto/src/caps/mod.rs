@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::Address;
-use puerto_spool::Timestamp;
+use puerto_spool::{Origin, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
@@ -52,8 +52,8 @@ pub struct Over {
     pub cap: Cap,
     /// It is the first of this overrun: the administrator is to be told.
     pub is_first: bool,
-    /// The account, if it is one's.
-    pub account: Option<String>,
+    /// What is his in the queue, by a condition of `puerto queue` and its value.
+    pub selection: (&'static str, String),
 }
 
 impl Over {
@@ -148,7 +148,7 @@ impl Caps {
                     who: subject.who.clone(),
                     cap,
                     is_first,
-                    account: subject.account.map(str::to_owned),
+                    selection: subject.selection.clone(),
                 })
             });
         }
@@ -205,7 +205,7 @@ struct Subject<'a> {
     key: String,
     who: String,
     caps: &'a [Cap],
-    account: Option<&'a str>,
+    selection: (&'static str, String),
 }
 
 impl Subject<'_> {
@@ -225,20 +225,23 @@ fn subjects<'a>(caps: &'a config::Caps, sending: Sending<'a>) -> Vec<Subject<'a>
         && let Some(caps) = of(&caps.accounts, name)
     {
         let (key, who) = (format!("account {name}"), name.to_owned());
-        subjects.push(Subject { key, who, caps, account: Some(name) });
+        let selection = ("--account", name.to_owned());
+        subjects.push(Subject { key, who, caps, selection });
     }
     if let Some((uid, name)) = sending.user
         && let Some(caps) = of(&caps.users, name)
     {
         let (key, who) = (format!("user {uid}"), name.to_owned());
-        subjects.push(Subject { key, who, caps, account: None });
+        let selection = ("--origin", Origin::LocalUser(uid).to_string());
+        subjects.push(Subject { key, who, caps, selection });
     }
     if let Some(address) = sending.client.map(|address| address.to_canonical())
         && let Some((_, caps)) = caps.clients.iter().find(|(network, _)| network.contains(address))
         && !caps.is_empty()
     {
         let (key, who) = (format!("client {}", whole(address)), address.to_string());
-        subjects.push(Subject { key, who, caps, account: None });
+        let selection = ("--origin", format!("*[{who}]"));
+        subjects.push(Subject { key, who, caps, selection });
     }
     subjects
 }

@@ -45,7 +45,8 @@ pub enum ConfigCommand {
     },
 }
 
-/// Runs the command: exit code 0, or 78 if the configuration is wrong.
+/// Runs the command: exit code 0; 1 if the server runs with the configuration and something
+/// is wrong all the same; 78 if it does not.
 pub fn run(command: &ConfigCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = match command {
         ConfigCommand::Check { json } => check(*json, file, language),
@@ -108,7 +109,11 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
         lines.extend(notes);
         show(&(lines.join("\n") + "\n"))?;
     }
-    Ok(if is_wrong { Sysexit::Config } else { Sysexit::Ok })
+    Ok(match (stops, is_wrong) {
+        (true, _) => Sysexit::Config,
+        (false, true) => Sysexit::Findings,
+        (false, false) => Sysexit::Ok,
+    })
 }
 
 /// Tells what is wrong with a file, with its lines; `below` stands under them.

@@ -61,6 +61,7 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
                 error = system(&error)
             ))
         })?;
+        let Some(prepared) = prepared.with_store(&mut signals).await? else { return Ok(()) };
         let daemon = Daemon::start(prepared, file.map(Path::to_owned)).await?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());

@@ -169,8 +169,7 @@ fn open(config: &Config, place: Place) -> Result<Arc<dyn Backend>, Failure> {
     match place {
         Place::Segments => store::own(config).map_err(failed),
         Place::Postgres => {
-            let name = format!("{} (copy)", config.store.node);
-            let opened = store::database(config, url(config)?, &name).map_err(failed)?;
+            let opened = store::database_to_move(config, url(config)?).map_err(failed)?;
             Ok(opened)
         }
     }

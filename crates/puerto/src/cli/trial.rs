@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::unistd::{AccessFlags, eaccess};
 use serde_json::{Value, json};
@@ -67,6 +68,13 @@ kinds! {
         "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y los \
          receptores lo rechazan",
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
+    UNREAD = "postmaster.unread" Warning:
+        "mail to postmaster goes to `root` at the LMTP server; where that does not know him, notices of \
+         this server are lost and strangers' mail comes back to them",
+        "el correo a postmaster va a `root` en el servidor LMTP; si ese no lo conoce, los avisos de \
+         este servidor se pierden y el correo ajeno vuelve a quien lo envió",
+        "name who reads it, as in postmaster = \"ana\" in [local], or in the aliases",
+        "ponga quién lo lee, como postmaster = \"ana\" en [local], o en los alias";
 }
 
 /// The name of a line of a map that cannot be understood.
@@ -292,9 +300,12 @@ impl Trial<'_> {
                 self.failed(Severity::Warning, key, &file.display().to_string(), &error);
             }
         }
-        if let Mailbox::Lmtp(server) = &config.local.mailbox
-            && server.starts_with('/')
-        {
+        let Mailbox::Lmtp(server) = &config.local.mailbox else { return };
+        let whole = Arc::new(config.clone());
+        if local::root_reads_postmaster(&whole, self.service.as_ref()).unwrap_or_default() {
+            self.add("local.postmaster", UNREAD.put("server", server));
+        }
+        if server.starts_with('/') {
             let may_write = || Ok(eaccess(Path::new(server), AccessFlags::W_OK)?);
             if let Err(error) = rights::act(self.service.as_ref(), may_write) {
                 self.failed(Severity::Warning, "local.mailbox", server, &error);
@@ -456,6 +467,13 @@ mod tests {
         std::fs::write(path("empty"), "\n").unwrap();
         std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
         let listen = "[listen]\nsmtp = []\n";
+        std::fs::write(path("aliases"), "root: ana\n").unwrap();
+        let lmtp = |socket: &str, aliases: &str| {
+            let (socket, aliases) = (path(socket), path(aliases));
+            format!(
+                "{QUIET}{listen}[local]\nmailbox = \"lmtp:{socket}\"\naliases = \"{aliases}\"\n"
+            )
+        };
         let relay = |file: &str| {
             format!(
                 "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\nrelayhost_password_file = \"{}\"\n{listen}",
@@ -532,7 +550,12 @@ mod tests {
                 vec![(Warning, "srs.secret_file", Some(6))],
             ),
             (
-                format!("{QUIET}{listen}[local]\nmailbox = \"lmtp:{}\"\n", path("none")),
+                lmtp("none", "none"),
+                vec![(Warning, "local.postmaster", None), (Warning, "local.mailbox", Some(5))],
+            ),
+            (lmtp("none", "aliases"), vec![(Warning, "local.mailbox", Some(5))]),
+            (
+                format!("{}postmaster = \"ana\"\n", lmtp("none", "none")),
                 vec![(Warning, "local.mailbox", Some(5))],
             ),
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
@@ -562,7 +585,7 @@ mod tests {
         };
         let mut book = Book::default();
         book.save(Path::new(&path("none-yet")), |_| Ok(())).unwrap();
-        book.add("ana").unwrap();
+        book.add("ana", &[]).unwrap();
         book.save(Path::new(&path("accounts")), |_| Ok(())).unwrap();
         for (text, expected) in [
             (logins("file", "none"), vec![(Warning, "listen.submissions", Some(4))]),

@@ -15,9 +15,9 @@ use serde_json::json;
 use super::clock::now;
 use super::dkim::Owner;
 use super::exit::{Failure, Sysexit, end};
-use super::output::{json_document, print, say};
+use super::output::{json_document, print, say, tell};
 use super::setup::terminal::Terminal;
-use crate::accounts::{Account, Book, BookError, Password, Uses, new_password};
+use crate::accounts::{Account, Book, BookError, NotAdded, Password, Uses, new_password};
 use crate::cli::spanish::Spanish as _;
 use crate::config::{AddressPattern, Config};
 use crate::lang::{Language, Said, Text, quoted, said, said_of};
@@ -161,8 +161,23 @@ pub fn run(command: &UserCommand, file: Option<&Path>, language: Language) -> Ex
         }
         command => Desk { config: &config, language }.change(command),
     });
+    let done = done.and_then(|()| elsewhere(file, language));
     end("puerto", done.map(|()| Sysexit::Ok), language)
 }
+
+// Whoever changes what nobody asks is told.
+fn elsewhere(file: Option<&Path>, language: Language) -> Result<(), Failure> {
+    if let Some(socket) = Config::load(file)?.accounts.dovecot {
+        let socket = socket.display().to_string();
+        tell(&ELSEWHERE.with(language, &[("socket", &socket)]));
+    }
+    Ok(())
+}
+
+const ELSEWHERE: Text = Text::new(
+    "note: by `accounts.dovecot` Dovecot is asked, at {socket}; these accounts are not",
+    "nota: según `accounts.dovecot` se pregunta a Dovecot, en {socket}; no a estas cuentas",
+);
 
 impl From<BookError> for Failure {
     fn from(error: BookError) -> Self {
@@ -184,12 +199,13 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     fn change(&self, command: &UserCommand) -> Result<(), Failure> {
+        let domains = &self.config.domains;
         // What is asked is asked before anybody else is kept waiting.
         match command {
             UserCommand::Add { account: Name { name }, addresses, source } => {
                 let password = self.password(source)?;
                 self.edit(|book| {
-                    let made = book.add(name)?.ok_or_else(|| cannot_be(name))?;
+                    let made = book.add(name, domains).map_err(|fault| cannot_be(name, fault))?;
                     made.addresses = addresses.iter().map(ToString::to_string).collect();
                     set(made, "", &password, None)
                 })
@@ -198,16 +214,22 @@ impl Desk<'_> {
                 let is_made = application.is_some() && !source.is_given();
                 let password = if is_made { new_password()? } else { self.password(source)? };
                 let application = application.as_deref().unwrap_or_default();
+                let mut is_replaced = false;
                 self.edit(|book| {
-                    let known =
-                        book.get_mut(&account.name).ok_or_else(|| unknown(&account.name))?;
+                    let known = book
+                        .get_mut(&account.name, domains)
+                        .ok_or_else(|| unknown(&account.name))?;
+                    is_replaced = known.passwords.iter().any(|had| had.application == application);
                     set(known, application, &password, *ends)
                 })?;
+                if is_replaced && !application.is_empty() {
+                    tell(&replaced(application).of(self.language));
+                }
                 if is_made { Ok(say(&password)?) } else { Ok(()) }
             }
             UserCommand::Addresses { account: Name { name }, add, remove, .. } => {
                 self.edit(|book| {
-                    let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+                    let account = book.get_mut(name, domains).ok_or_else(|| unknown(name))?;
                     for gone in remove {
                         let before = account.addresses.len();
                         account.addresses.retain(|known| !known.eq_ignore_ascii_case(gone));
@@ -223,12 +245,11 @@ impl Desk<'_> {
                     Ok(())
                 })
             }
-            UserCommand::Remove { account: Name { name }, application: None } => {
-                self.edit(|book| if book.remove(name) { Ok(()) } else { Err(unknown(name)) })
-            }
+            UserCommand::Remove { account: Name { name }, application: None } => self
+                .edit(|book| if book.remove(name, domains) { Ok(()) } else { Err(unknown(name)) }),
             UserCommand::Remove { account: Name { name }, application: Some(application) } => self
                 .edit(|book| {
-                    let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+                    let account = book.get_mut(name, domains).ok_or_else(|| unknown(name))?;
                     match account.remove_password(application) {
                         true => Ok(()),
                         false => Err(without(name, application)),
@@ -381,6 +402,13 @@ fn without(name: &str, application: &str) -> Failure {
     Failure::new(Sysexit::NoUser, text)
 }
 
+fn replaced(application: &str) -> Said {
+    said!(
+        "the password that `{application}` had until now does not hold any more",
+        "la contraseña que `{application}` tenía hasta ahora ya no vale"; application = application
+    )
+}
+
 fn not_allowed(name: &str, address: &str) -> Failure {
     let text = said!(
         "`{name}` has no address `{address}` to take away: see \
@@ -394,7 +422,7 @@ fn not_allowed(name: &str, address: &str) -> Failure {
 
 fn show_addresses(config: &Config, name: &str, json: bool) -> Result<(), Failure> {
     let mut book = load(&config.accounts.file)?;
-    let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+    let account = book.get_mut(name, &config.domains).ok_or_else(|| unknown(name))?;
     if json {
         let document = json_document(&json!({ "addresses": account.addresses }));
         return Ok(say(&document.map_err(io::Error::other)?)?);
@@ -406,13 +434,27 @@ fn show_addresses(config: &Config, name: &str, json: bool) -> Result<(), Failure
     Ok(print(&out)?)
 }
 
-fn cannot_be(name: &str) -> Failure {
-    let text = said!(
-        "`{name}` exists already, or is no name: letters, digits and what an address may hold, \
-         without blanks. `puerto user passwd` changes a password",
-        "`{name}` ya existe o no es un nombre: letras, cifras y lo que puede llevar una dirección, \
-         sin espacios. `puerto user passwd` cambia una contraseña"; name = name
-    );
+fn cannot_be(name: &str, fault: NotAdded) -> Failure {
+    let text = match fault {
+        NotAdded::NoSalt(error) => return error.into(),
+        NotAdded::NoName => said!(
+            "`{name}` is no name of an account: letters, digits and what an address may hold \
+             before its @, or a whole address",
+            "`{name}` no es un nombre de cuenta: letras, cifras y lo que puede llevar una dirección \
+             antes de la @, o una dirección entera"; name = name
+        ),
+        NotAdded::Exists(known) if known == name.to_lowercase() => said!(
+            "the account `{name}` exists already: `puerto user passwd {name}` changes its password",
+            "la cuenta `{name}` ya existe: `puerto user passwd {name}` cambia su contraseña";
+            name = name
+        ),
+        NotAdded::Exists(known) => said!(
+            "`{name}` is the same as the account `{known}`, which logs in by both: `puerto user \
+             passwd {known}` changes its password",
+            "`{name}` es lo mismo que la cuenta `{known}`, que entra con ambos: `puerto user \
+             passwd {known}` cambia su contraseña"; name = name, known = known
+        ),
+    };
     Failure::new(Sysexit::Arguments, text)
 }
 

@@ -7,8 +7,7 @@ use puerto_smtp::Verp;
 
 use super::{
     Config, Downgrade, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, PolicyMode,
-    Route,
-    TlsLevel,
+    Route, TlsLevel,
 };
 use crate::lang::{Language, Text};
 
@@ -416,6 +415,10 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Dovecot's authentication socket, asked instead of the file: its users log in with PLAIN and LOGIN.", "El socket de autenticación de Dovecot, al que se pregunta en lugar del fichero: sus usuarios se identifican con PLAIN y LOGIN.");
         |d, v| store(&mut d.config.accounts.dovecot, value::optional(v, value::path));
         |c| optional(c.accounts.dovecot.as_ref().map(|path| path.display()));
+    "accounts" "channel_binding" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Whether SCRAM-SHA-256-PLUS is offered, which binds a login to its TLS connection. Programs that choose it and cannot do it, as Debian's mutt, fail until it is false, or until they are told another mechanism.", "Si se ofrece SCRAM-SHA-256-PLUS, que ata la identificación a su conexión TLS. Los programas que lo eligen sin saber hacerlo, como el mutt de Debian, fallan mientras no sea false o no se les indique otro mecanismo.");
+        |d, v| store(&mut d.config.accounts.channel_binding, value::flag(v));
+        |c| c.accounts.channel_binding.to_string();
 
     "delivery" "port" = Written("25"); Text::new("a port from 1 to 65535", "un puerto del 1 al 65535");
         Text::new("The port of MX hosts.", "El puerto de los servidores MX.");

@@ -11,8 +11,8 @@ mod matching;
 mod network;
 mod next_hop;
 mod pattern;
-mod profiles;
 mod policy;
+mod profiles;
 mod read;
 mod relays;
 mod sender;
@@ -368,12 +368,20 @@ pub enum Downgrade {
 }
 
 /// Where accounts are known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountSource {
     /// The file that `puerto user` writes.
     pub file: PathBuf,
     /// Dovecot's authentication socket, which is asked instead.
     pub dovecot: Option<PathBuf>,
+    /// Whether logins may be bound to their connection, and clients are told so.
+    pub channel_binding: bool,
+}
+
+impl Default for AccountSource {
+    fn default() -> Self {
+        Self { file: PathBuf::default(), dovecot: None, channel_binding: true }
+    }
 }
 
 /// What is believed of the DNS servers.

@@ -13,8 +13,8 @@ use toml::de::DeValue;
 use super::addresses::{self, Destination, Destinations, Inhabitant, NamedIn};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{
-    AddressPattern, Cap, Challenge, DomainPattern, Downgrade, LogFormat, LogTarget, Mailbox, Network,
-    NextHop, OriginHeader, Otherwise, PolicyMode, TlsLevel,
+    AddressPattern, Cap, Challenge, DomainPattern, Downgrade, LogFormat, LogTarget, Mailbox,
+    Network, NextHop, OriginHeader, Otherwise, PolicyMode, TlsLevel,
 };
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 use crate::providers::Rate;

@@ -85,6 +85,7 @@ pub(super) fn filter(
         reason: selection.reason,
         class: class.transpose()?,
         account: selection.account,
+        origin: selection.origin,
         held: selection.held,
         before,
         larger: selection.larger,

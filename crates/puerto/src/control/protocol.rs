@@ -167,6 +167,9 @@ pub struct Selection {
     /// The account that handed the message over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Who handed it over, as a message shows it: `user 33`, `client name[address]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// So many seconds old at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older: Option<u64>,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use puerto_smtp::{Domain, Return, ReversePath};
-use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
+use puerto_spool::{Attempt, Entry, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ordering::{OrderView, Pauses};
@@ -266,12 +266,7 @@ impl MessageView {
             expires: None,
             size: entry.size,
             from: entry.reverse_path.to_string(),
-            origin: match &entry.origin {
-                Origin::Client(client) => format!("client {client}"),
-                Origin::LocalUser(uid) => format!("user {uid}"),
-                Origin::Account { name, client } => format!("account {name} client {client}"),
-                Origin::Internal => "server".to_owned(),
-            },
+            origin: entry.origin.to_string(),
             held: entry.held,
             held_for: held_for(&entry.held_for),
             delay_notified: entry.delay_notified,

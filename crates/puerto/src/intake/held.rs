@@ -93,11 +93,8 @@ fn postmaster(config: &Config) -> Option<Address> {
 
 fn letter(over: &Over, id: MessageId, from: &ReversePath, to: &Address, config: &Config) -> String {
     let language: Language = config.language;
-    let selection = match (&over.account, from.address()) {
-        (Some(account), _) => format!("--account {}", quoted(account)),
-        (None, Some(from)) => format!("--from {}", quoted(&from.to_string())),
-        (None, None) => format!("--id {id}"),
-    };
+    let (condition, value) = &over.selection;
+    let selection = format!("--held {condition} {}", quoted(value));
     let id = id.to_string();
     let from = from.address().map(ToString::to_string).unwrap_or_default();
     let (why, cap) = (over.cause().said().of(language), over.cap.to_string());

@@ -38,6 +38,20 @@ pub fn dead_ends(
     })
 }
 
+/// Whether mail to postmaster comes to the mailbox of `root`, read as the service's user would.
+pub fn root_reads_postmaster(config: &Arc<Config>, service: Option<&Identity>) -> io::Result<bool> {
+    rights::act(service, || {
+        let (text, owner) = match read(&config.local.aliases) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
+            found => found?,
+        };
+        let aliases = Arc::new(<Aliases as Names>::parse(&text, owner));
+        let names = OtherNames::of_files(config, aliases);
+        let found = Expander::new(&names).name("postmaster")?;
+        Ok(found.boxes.iter().any(|known| known.user == "root"))
+    })
+}
+
 fn told(names: &OtherNames, aliases: &Aliases) -> io::Result<Vec<Said>> {
     let (mut told, mut known) = (Vec::new(), HashSet::new());
     for (line, name, targets) in aliases.in_order() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use puerto_smtp::Reply;
 use puerto_smtp::limits::ServerTimeouts;
 use socket2::{Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,6 +36,8 @@ const BACKLOG: i32 = 1024;
 const REST: Duration = Duration::from_millis(100);
 /// How long sessions may take to finish their transactions when the server stops.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long somebody who is sent away may take to go.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How much less patient the server is when it is crowded.
 pub(super) const HURRY: u32 = 10;
 
@@ -187,6 +190,45 @@ impl Listeners {
         self.tcp.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
     }
 
+    /// Sends all clients away until it is dropped: mail cannot be stored yet (RFC 5321 §3.8,
+    /// 421). Who is told so tries again; who hears nothing waits for minutes.
+    pub async fn turn_away(&self, hostname: &str) {
+        let reply = Reply::enhanced(
+            421,
+            (4, 3, 0),
+            format!("{hostname} mail cannot be stored now, try later"),
+        );
+        let reply = reply.to_string().into_bytes();
+        let mut doors = JoinSet::new();
+        for (service, listener) in &self.tcp {
+            let opened = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+            // Before a handshake there is nothing to say on a port that begins with one.
+            let words = if *service == Service::Submissions { Vec::new() } else { reply.clone() };
+            if let Ok(listener) = opened {
+                doors.spawn(async move {
+                    loop {
+                        match listener.accept().await {
+                            Ok((client, _)) => drop(tokio::spawn(dismiss(client, words.clone()))),
+                            Err(_) => sleep(REST).await,
+                        }
+                    }
+                });
+            }
+        }
+        if let Ok(listener) = self.unix.try_clone().and_then(tokio::net::UnixListener::from_std) {
+            doors.spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((client, _)) => drop(tokio::spawn(dismiss(client, reply.clone()))),
+                        Err(_) => sleep(REST).await,
+                    }
+                }
+            });
+        }
+        while doors.join_next().await.is_some() {}
+        std::future::pending().await
+    }
+
     /// Accepts and serves until `shutdown` is true; then sessions finish their
     /// transactions, for a bounded time.
     pub async fn run(self, context: Context, shutdown: watch::Receiver<bool>) {
@@ -213,6 +255,18 @@ impl Listeners {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+// What the client has said is read, so that the reply is not lost with its connection.
+async fn dismiss(mut client: impl AsyncRead + AsyncWrite + Unpin, words: Vec<u8>) {
+    let told = async {
+        client.write_all(&words).await?;
+        client.shutdown().await?;
+        let mut said = [0; 512];
+        while client.read(&mut said).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(FAREWELL, told).await;
 }
 
 /// A third of the file descriptors that the process may have: a client with a large

@@ -78,7 +78,11 @@ struct Bindings {
 }
 
 impl Bindings {
-    fn of(connection: &Connection) -> Self {
+    fn of(connection: &Connection, config: &Config) -> Self {
+        // Dovecot is asked for a password alone.
+        if config.accounts.dovecot.is_some() || !config.accounts.channel_binding {
+            return Self { exported: None, end_point: None };
+        }
         Self { exported: connection.exported(), end_point: connection.end_point() }
     }
 
@@ -207,8 +211,7 @@ impl Driver {
             return;
         }
         let config = &self.arrival.config;
-        let can_bind = Bindings::of(&self.arrival.connection).are_offered();
-        let can_bind = can_bind && config.accounts.dovecot.is_none();
+        let can_bind = Bindings::of(&self.arrival.connection, config).are_offered();
         let bound = Some(Mechanism::ScramSha256Plus).filter(|_| can_bind);
         let offered: Vec<Mechanism> = bound.into_iter().chain(always(config)).collect();
         self.session.offer_auth(&offered);
@@ -220,7 +223,7 @@ impl Driver {
         let with = With {
             accounts: &self.context.accounts,
             from: self.arrival.client.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-            bindings: Bindings::of(&self.arrival.connection),
+            bindings: Bindings::of(&self.arrival.connection, &self.arrival.config),
         };
         match conversation.step(said, &with).await {
             Step::Ask(question) => {

@@ -64,6 +64,15 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// How often the spool is asked whether something is wrong with it.
 const LOOK_AT_SPOOL: Duration = Duration::from_secs(2);
 
+// What may end and must not end what waits beside it.
+async fn always(work: impl Future<Output = ()>) {
+    work.await;
+    std::future::pending().await
+}
+
+/// How long a database is left in peace that cannot be used.
+const AGAIN: Duration = Duration::from_secs(1);
+
 const NO_DROP_AGENT: &str = "what sendmail has left while the server did not run is not taken";
 
 /// Why the daemon did not start.
@@ -142,6 +151,7 @@ pub struct Prepared {
     drop_agent: Option<std::io::Result<drop::agent::Agent>>,
     small_store: bool,
     roots: Vec<CertificateDer<'static>>,
+    store: Option<Arc<dyn Backend>>,
 }
 
 impl Prepared {
@@ -185,7 +195,7 @@ impl Prepared {
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        let small_store = false;
+        let (small_store, store) = (false, None);
         Ok(Self {
             config,
             listeners,
@@ -200,7 +210,51 @@ impl Prepared {
             drop_agent,
             small_store,
             roots: Vec::new(),
+            store,
         })
+    }
+
+    /// Opens the queue. A database that is out of reach, or refuses us, is waited for, and
+    /// clients are sent away meanwhile: a server that ends itself is started again every few
+    /// seconds by whoever supervises it, and clients wait on its sockets for a word. `None` if
+    /// the server is told to stop before.
+    pub async fn with_store(self, signals: &mut Signals) -> Result<Option<Self>, StartError> {
+        // At a start that goes well clients wait for a moment, and are not sent away.
+        let has_failed = Notify::new();
+        let opened = {
+            let away = async {
+                has_failed.notified().await;
+                self.listeners.turn_away(&self.config.hostname).await;
+            };
+            tokio::select! {
+                opened = self.patiently_opened(&has_failed) => opened?,
+                () = always(away) => return Ok(None),
+                () = always(watchdog()) => return Ok(None),
+                () = signals.told_to_stop() => return Ok(None),
+            }
+        };
+        Ok(Some(Self { store: Some(opened), ..self }))
+    }
+
+    async fn patiently_opened(&self, has_failed: &Notify) -> Result<Arc<dyn Backend>, StartError> {
+        let mut told = String::new();
+        loop {
+            let (config, log, small) = (self.config.clone(), self.log.clone(), self.small_store);
+            let opened = tokio::task::spawn_blocking(move || store::open(&config, &log, small));
+            let error = match opened.await {
+                Ok(Ok(store)) => return Ok(store),
+                Ok(Err(error)) if self.config.store.url.is_none() => return Err(error),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            has_failed.notify_one();
+            if error != told {
+                notice(&self.log, "error", &format!("{error}; no mail is taken until it can be"));
+                told = error;
+            }
+            notify("READY=1\nSTATUS=Waits for the database; no mail is taken");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Trusting these authorities of others' certificates too, beside the system's.
@@ -252,8 +306,9 @@ impl Daemon {
             drop_agent,
             small_store,
             roots,
+            store,
         } = prepared;
-        let store = store::open(&config, &log, small_store)?;
+        let store = store.map_or_else(|| store::open(&config, &log, small_store), Ok)?;
         let desk: Arc<dyn Desk> = store.clone();
         let (history, log) = with_history(&config, &store, &log);
         let (hears, newcomers) = drop::agent::newcomers();

@@ -40,6 +40,14 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Waits for SIGTERM or SIGINT, while there is nothing to reload.
+    pub async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// Serves until SIGTERM or SIGINT, and reloads at each SIGHUP.
     pub async fn until_told_to_stop(&mut self, daemon: &Daemon) {
         loop {

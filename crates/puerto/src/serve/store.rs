@@ -86,6 +86,11 @@ pub fn database(config: &Config, url: &str, name: &str) -> Result<Arc<PostgresSt
     PostgresStore::open(options(config, url, name)).map_err(|e| StartError::Spool(spool_error(&e)))
 }
 
+/// The same for whoever moves messages from or to it.
+pub fn database_to_move(config: &Config, url: &str) -> Result<Arc<PostgresStore>, StartError> {
+    database(config, url, &format!("{}{}", config.store.node, postgres::MOVES))
+}
+
 /// Brings the database's tables to this program's version. Waits for the database.
 pub fn migrate(config: &Config, url: &str) -> Result<Migrated, StartError> {
     postgres::migrate(&options(config, url, &config.store.node))

@@ -110,8 +110,9 @@ RequiresMountsFor={state}
 Type=notify
 Sockets=puerto.socket
 ExecStart={program}{options} serve
-# A reload fails where the new configuration is wrong; the daemon keeps the old one.
-ExecReload={program}{options} config check
+# A reload fails where the new configuration is wrong; the daemon keeps the old one. Where it
+# only makes some mail wait (1), all else is taken over.
+ExecReload=/bin/sh -c '{program}{options} config check || [ $$? -eq 1 ]'
 # With all rights: those of the service do not reach the daemon, which is another user. By the
 # shell's own: a small machine may have no /bin/kill.
 ExecReload=+/bin/sh -c 'kill -HUP ${{MAINPID}}'

@@ -45,6 +45,11 @@ pub(super) struct Conditions {
     #[arg(es = "Que entregó esta cuenta")]
     #[arg(long, value_name = "NAME", value_parser = text)]
     pub(super) account: Option<String>,
+    /// That came from there, as `puerto queue show` says it: "user 33", "*[192.0.2.7]"
+    #[arg(es = "Que vinieron de ahí, como lo dice `puerto queue show`: \"user 33\", \
+                \"*[192.0.2.7]\"")]
+    #[arg(long, value_name = "ORIGIN", value_parser = text)]
+    origin: Option<String>,
     /// That came longer ago than this, as 30m, 4h or 2d
     #[arg(es = "Que llegaron hace más de este tiempo, como 30m, 4h o 2d")]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -83,6 +88,7 @@ impl Conditions {
             reason: self.reason.clone(),
             class: self.class.clone(),
             account: self.account.clone(),
+            origin: self.origin.clone(),
             older: self.older.map(|age| age.as_secs()),
             larger: self.larger,
             ids: self.id.clone(),

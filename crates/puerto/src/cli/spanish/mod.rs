@@ -85,6 +85,7 @@ const VALUES: &[(&str, &str)] = &[
     ("TEXT", "TEXTO"),
     ("ID", "ID"),
     ("IDS", "ID"),
+    ("ORIGIN", "ORIGEN"),
     ("IP", "IP"),
     ("RELAYHOST", "RELAYHOST"),
     ("ARGUMENT", "ARGUMENTO"),

@@ -18,7 +18,7 @@ fn with_logins(config: &mut Config) {
     config.listen.submissions = any;
     let mut book = Book::default();
     let today = jiff::civil::date(2026, 11, 29);
-    let ana = book.add("ana").unwrap().unwrap();
+    let ana = book.add("ana", &[]).unwrap();
     ana.set_password("", b"secret word", (today, None)).unwrap();
     ana.addresses.push("*".to_owned());
     book.save(&config.accounts.file, |_| Ok(())).unwrap();
@@ -154,6 +154,18 @@ async fn logins_are_offered_under_tls_on_their_ports_alone() {
     }
     let mut client = server.secure(2).await;
     assert!(client.say("EHLO client.example").await.contains(OFFER));
+    // Without bindings nobody is told of them, and who could bind says that it was not told.
+    let unbound = Server::start(|config| {
+        with_logins(config);
+        config.accounts.channel_binding = false;
+    });
+    let mut client = unbound.secure(1).await;
+    let offer = "250-AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n";
+    assert!(client.say("EHLO client.example").await.contains(offer));
+    let scram = Scram::new("y,,", "ana", b"");
+    let challenge = scram.say(&mut client, "SCRAM-SHA-256").await;
+    let (last, _) = scram.prove(&challenge, "secret word");
+    assert!(client.say(&last).await.starts_with("334"));
     let without_certificate = Server::start(|config| {
         with_logins(config);
         config.tls = None;
@@ -339,7 +351,7 @@ async fn a_session_ends_when_its_password_is_taken_away() {
     };
     let today = jiff::civil::date(2026, 11, 29);
     change(&|book| {
-        let ana = book.get_mut("ana").unwrap();
+        let ana = book.get_mut("ana", &[]).unwrap();
         ana.set_password("phone", b"of the phone", (today, None)).unwrap();
     });
     let mut own = server.secure(1).await;
@@ -347,14 +359,14 @@ async fn a_session_ends_when_its_password_is_taken_away() {
     let mut phone = server.secure(2).await;
     phone.expect(&format!("AUTH PLAIN {}", plain("ana", "of the phone")), "235").await;
     phone.send("someone@elsewhere.example").await;
-    change(&|book| assert!(book.get_mut("ana").unwrap().remove_password("phone")));
+    change(&|book| assert!(book.get_mut("ana", &[]).unwrap().remove_password("phone")));
     phone.expect("MAIL FROM:<ana@example.com>", "421 4.7.0").await;
     assert!(phone.is_closed().await);
     assert!(server.logged("session of ana closed"));
     // The others go on, until theirs is another.
     own.send("someone@elsewhere.example").await;
     change(&|book| {
-        let ana = book.get_mut("ana").unwrap();
+        let ana = book.get_mut("ana", &[]).unwrap();
         ana.set_password("", b"another word", (today, None)).unwrap();
     });
     own.expect("MAIL FROM:<ana@example.com>", "421 4.7.0").await;
