@@ -3,6 +3,7 @@
 import json
 import random
 import smtplib
+import socket
 import subprocess
 import time
 
@@ -92,6 +93,36 @@ def test_a_database_that_is_killed_and_comes_back(world):
     database.start()
     wait_for("the logs to say that mail is taken again", all_take_mail)
     return balance
+
+
+def test_a_node_that_begins_before_its_database_says_so_and_waits(world):
+    """What supervises it would start it again and again, and clients would hear nothing."""
+    networks, database, nodes = cluster(world, 1)
+    node, = nodes
+    password = node.folder / "password"
+    known = password.read_text()
+
+    def greeting():
+        with socket.create_connection((node.host.outside, 25), timeout=10) as client:
+            return client.makefile("rb").readline()
+
+    for break_it, mend_it in [
+        (database.kill, database.start),
+        (lambda: password.write_text("wrong\n"), lambda: password.write_text(known)),
+        (lambda: database.sql("UPDATE puerto.version SET number = number + 90", "puerto"),
+         lambda: database.sql("UPDATE puerto.version SET number = number - 90", "puerto")),
+    ]:
+        node.kill()
+        break_it()
+        node.start()
+        wait_for("clients to be sent away", lambda: greeting().startswith(b"421 4.3.0 "))
+        done = node.command("sendmail", "-i", "you@example.net", input=b"Subject: x\n\n", check=False,
+                            timeout=20)
+        assert done.returncode == 75, done
+        mend_it()
+        wait_for("it to take mail", lambda: greeting().startswith(b"220 "), 30)
+    account = Account(networks, addresses(nodes), 20)
+    return account.settle(nodes)
 
 
 def test_a_standby_is_promoted_under_load(world):

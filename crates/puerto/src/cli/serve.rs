@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::lang::{Language, said_of, system};
 use crate::serve::{
     Daemon, Prepared, Signals, StartError, fit_arenas, fit_threads, hold_back_reloads, notify,
-    ready, store, watchdog,
+    ready, watchdog,
 };
 
 /// Run the server in the foreground.
@@ -35,14 +35,12 @@ pub fn run(arguments: &ServeArgs, file: Option<&Path>, language: Language) -> Ex
             return wrong(&errors, "", language).into();
         }
     };
-    let asked = config.store.url.clone().filter(|_| arguments.migrate);
-    let migrated = asked.map_or(Ok(()), |url| store::migrate(&config, &url).map(drop));
-    let served = migrated.and_then(|()| serve(config, file)).map(|()| Sysexit::Ok);
+    let served = serve(config, file, arguments.migrate).map(|()| Sysexit::Ok);
     let failed = |error: StartError| Failure::new(exit_code(&error), error.said());
     end("puerto", served.map_err(failed), language)
 }
 
-fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
+fn serve(config: Config, file: Option<&Path>, migrate: bool) -> Result<(), StartError> {
     let prepared = Prepared::new(config)?;
     // Threads start only now, with the rights of the service's user.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -61,7 +59,8 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
                 error = system(&error)
             ))
         })?;
-        let Some(prepared) = prepared.with_store(&mut signals).await? else { return Ok(()) };
+        let opened = prepared.with_store(&mut signals, migrate).await?;
+        let Some(prepared) = opened else { return Ok(()) };
         let daemon = Daemon::start(prepared, file.map(Path::to_owned)).await?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());

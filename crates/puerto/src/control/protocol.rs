@@ -199,6 +199,7 @@ impl Selection {
             ("destination", &self.destination),
             ("reason", &self.reason),
             ("account", &self.account),
+            ("origin", &self.origin),
         ];
         let is_blank = |text: &Option<String>| text.as_ref().is_some_and(|t| t.trim().is_empty());
         texts.iter().find(|(_, text)| is_blank(text)).map(|(name, _)| *name)

@@ -214,11 +214,16 @@ impl Prepared {
         })
     }
 
-    /// Opens the queue. A database that is out of reach, or refuses us, is waited for, and
+    /// Opens the queue, its tables brought to this program's version first where that is asked.
+    /// A database that is out of reach, or refuses us, is waited for, and
     /// clients are sent away meanwhile: a server that ends itself is started again every few
     /// seconds by whoever supervises it, and clients wait on its sockets for a word. `None` if
     /// the server is told to stop before.
-    pub async fn with_store(self, signals: &mut Signals) -> Result<Option<Self>, StartError> {
+    pub async fn with_store(
+        self,
+        signals: &mut Signals,
+        migrate: bool,
+    ) -> Result<Option<Self>, StartError> {
         // At a start that goes well clients wait for a moment, and are not sent away.
         let has_failed = Notify::new();
         let opened = {
@@ -227,7 +232,7 @@ impl Prepared {
                 self.listeners.turn_away(&self.config.hostname).await;
             };
             tokio::select! {
-                opened = self.patiently_opened(&has_failed) => opened?,
+                opened = self.patiently_opened(&has_failed, migrate) => opened?,
                 () = always(away) => return Ok(None),
                 () = always(watchdog()) => return Ok(None),
                 () = signals.told_to_stop() => return Ok(None),
@@ -236,11 +241,20 @@ impl Prepared {
         Ok(Some(Self { store: Some(opened), ..self }))
     }
 
-    async fn patiently_opened(&self, has_failed: &Notify) -> Result<Arc<dyn Backend>, StartError> {
+    async fn patiently_opened(
+        &self,
+        has_failed: &Notify,
+        migrate: bool,
+    ) -> Result<Arc<dyn Backend>, StartError> {
         let mut told = String::new();
         loop {
             let (config, log, small) = (self.config.clone(), self.log.clone(), self.small_store);
-            let opened = tokio::task::spawn_blocking(move || store::open(&config, &log, small));
+            let opened = tokio::task::spawn_blocking(move || {
+                if let (true, Some(url)) = (migrate, &config.store.url) {
+                    store::migrate(&config, url)?;
+                }
+                store::open(&config, &log, small)
+            });
             let error = match opened.await {
                 Ok(Ok(store)) => return Ok(store),
                 Ok(Err(error)) if self.config.store.url.is_none() => return Err(error),

@@ -148,8 +148,16 @@ mod tests {
     /// W26: `puerto queue remove --to "$who" --yes` in a script that never set it.
     #[test]
     fn an_empty_condition_is_a_mistake_and_not_everything() {
-        let options =
-            ["--to", "--from", "--destination", "--reason", "--class", "--account", "--id"];
+        let options = [
+            "--to",
+            "--from",
+            "--destination",
+            "--reason",
+            "--class",
+            "--account",
+            "--origin",
+            "--id",
+        ];
         for option in options {
             for empty in ["", " ", "\t"] {
                 assert!(Line::try_parse_from(["x", option, empty]).is_err(), "{option} {empty:?}");

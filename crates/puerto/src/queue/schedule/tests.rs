@@ -227,7 +227,7 @@ async fn what_goes_to_many_waits_for_the_others_and_not_for_ever() {
         let letter = Item { name: "letter", ..item(number, number % 2 == 0) };
         let _ = schedule.push(&key("a"), letter, Bounds::of(1));
     }
-    let mut next = |schedule: &mut Schedule<Item, ()>| {
+    let next = |schedule: &mut Schedule<Item, ()>| {
         let number = deliver(schedule, "a").unwrap();
         end(schedule, "a", Pressure::Fine);
         number
