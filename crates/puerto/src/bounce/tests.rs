@@ -570,7 +570,7 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
     }
 }
 
-/// W14: one notice tells of those whom other jobs have, too, each with its own last reply.
+/// One notice tells of those whom other jobs have, too, each with its own last reply.
 #[tokio::test]
 async fn recipients_of_other_jobs_are_told_of_with_what_is_kept_of_them() {
     let rig = rig();

@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// W18: whoever may ask for attempts, as any user with `sendmail -q`, put off all mail.
+    /// Whoever may ask for attempts, as any user with `sendmail -q`, put off all mail.
     #[test]
     fn attempts_that_were_asked_for_do_not_put_off_the_next_by_itself() {
         for attempts in 0..50 {

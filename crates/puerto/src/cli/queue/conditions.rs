@@ -145,7 +145,7 @@ mod tests {
         conditions: Conditions,
     }
 
-    /// W26: `puerto queue remove --to "$who" --yes` in a script that never set it.
+    /// `puerto queue remove --to "$who" --yes` in a script that never set it.
     #[test]
     fn an_empty_condition_is_a_mistake_and_not_everything() {
         let options = [

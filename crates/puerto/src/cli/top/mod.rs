@@ -206,7 +206,7 @@ type Trouble = Said;
 mod tests {
     use super::*;
 
-    /// W22: it drew as fast as it could.
+    /// It drew as fast as it could.
     #[test]
     fn what_stands_still_waits_for_a_key() {
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));

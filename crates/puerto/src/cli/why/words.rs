@@ -62,7 +62,7 @@ mod tests {
     use super::complaint;
     use crate::lang::Language;
 
-    /// W31: by the word `abuse`, it was explained as a poor reputation.
+    /// By the word `abuse`, it was explained as a poor reputation.
     #[test]
     fn a_complaint_is_what_its_kind_says() {
         let said = complaint("abuse");

@@ -6,7 +6,7 @@ fn pause(to: &str, seconds: u64) -> Value {
     json!({ "order": { "what": { "kind": "pause", "to": to }, "seconds": seconds } })
 }
 
-/// W26: a script's variable that was never set meant the whole queue.
+/// A script's variable that was never set meant the whole queue.
 #[tokio::test]
 async fn an_empty_condition_is_not_everything() {
     let bench = bench();
@@ -35,7 +35,7 @@ async fn an_empty_condition_is_not_everything() {
     assert_eq!(bench.ask(0, json!({ "ids": { "to": "*" } })).await[1]["end"]["count"], 1);
 }
 
-/// W19: it said that the message was to be tried now.
+/// It said that the message was to be tried now.
 #[tokio::test]
 async fn a_retry_of_paused_mail_names_the_pauses() {
     let bench = bench();
@@ -59,7 +59,7 @@ async fn a_retry_of_paused_mail_names_the_pauses() {
     assert_eq!(flushed, [json!({ "end": { "count": 1, "missing": [] } })]);
 }
 
-/// W20: a list named one order, the summary another.
+/// A list named one order, the summary another.
 #[tokio::test]
 async fn of_two_pauses_the_same_is_named_everywhere() {
     let bench = bench();

@@ -92,7 +92,7 @@ async fn only_administrators_have_the_history_forget() {
     assert_eq!(history.of(MessageId::from_u64(5)).unwrap(), []);
 }
 
-/// W28: the beginning of what still waits was forgotten, too.
+/// The beginning of what still waits was forgotten, too.
 #[tokio::test]
 async fn what_still_waits_is_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
