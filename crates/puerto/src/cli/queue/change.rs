@@ -420,7 +420,6 @@ mod tests {
         assert_eq!(rate_of(181_078.068_1), "181078/s");
     }
 
-    /// W19.
     #[test]
     fn a_retry_of_paused_mail_says_by_which_order_and_how_that_ends() {
         let of = |id: &str, orders: &[u64], in_part| PausedView {

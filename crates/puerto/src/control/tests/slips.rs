@@ -72,7 +72,6 @@ async fn of_two_pauses_the_same_is_named_everywhere() {
     assert_eq!(overview["destinations"][0]["paused"], json!(2));
 }
 
-/// W21.
 #[tokio::test]
 async fn an_order_without_effect_is_not_given() {
     let bench = bench();
