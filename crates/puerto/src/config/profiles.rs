@@ -30,8 +30,9 @@ pub(super) const RATE: Text = Text::new(
     "un número de mensajes y un tiempo, como \"100/minute\", \"4000/hour\" o \"1/90s\"",
 );
 const NOTHING: KeyDefault = KeyDefault::Written("\"\"");
-const DEMANDS: Text = Text::same(
+const DEMANDS: Text = Text::new(
     "a list of \"ptr\", \"own-ptr\", \"spf\", \"dkim\", \"spf or dkim\", \"dmarc\", \"alignment\", \"tls\"",
+    "una lista de \"ptr\", \"own-ptr\", \"spf\", \"dkim\", \"spf or dkim\", \"dmarc\", \"alignment\", \"tls\"",
 );
 /// What may stand in `do`.
 const CALLS: Text = Text::same("\"slow\", \"park\", \"recipient\", \"message\", \"reconnect\"");

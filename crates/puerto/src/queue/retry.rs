@@ -64,8 +64,8 @@ pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     let wait = match failed.retry_after {
         Some(soon) if failed.soon => scheduled.min(soon),
         // Greylisting says when it ends; whoever says so again and again is left to our own.
-        Some(_) if failed.attempts_before == 0 => just_after(asked, dice),
-        Some(_) => scheduled.max(just_after(asked, dice)),
+        Some(_) if failed.attempts_before == 0 => just_after(asked, scheduled, dice),
+        Some(_) => scheduled.max(just_after(asked, scheduled, dice)),
         None => scheduled,
     };
     let due = failed.now.after(wait);
@@ -95,11 +95,12 @@ pub(super) fn wait_when_crowded(age: Duration, dice: u64) -> Duration {
     jittered((age / 2).clamp(SHORTEST_CROWDED, LONGEST_CROWDED), dice)
 }
 
-// Clocks differ, and nobody is to be a second early; but not much later either.
-fn just_after(asked: Duration, dice: u64) -> Duration {
-    let asked = asked.max(SHORTEST_ASKED);
+// Clocks differ, and nobody is to be a second early; but not much later either. Who asks for less
+// than a minute gets that, or what our own schedule would do.
+fn just_after(asked: Duration, scheduled: Duration, dice: u64) -> Duration {
+    let asked = asked.max(SHORTEST_ASKED.min(scheduled));
     let parts = u32::try_from(dice % (JITTER + 1)).unwrap_or_default();
-    asked + MARGIN + asked * parts / 1024
+    asked + MARGIN.min(asked) + asked * parts / 1024
 }
 
 // By the number of attempts, but never further than the message is old enough for: attempts
@@ -203,7 +204,7 @@ mod tests {
         assert!(asked(120, MIDDLE) < Duration::from_secs(136));
         assert_eq!(asked(1, 0), Duration::from_secs(63), "never at once");
         assert_eq!(asked(1_000_000, 0), 4 * HOUR + MARGIN);
-        let again = Failed { retry_after: Some(MINUTE), ..failed(MINUTE, 1) };
+        let again = Failed { retry_after: Some(MINUTE), ..failed(10 * MINUTE, 1) };
         assert_eq!(wait(again, MIDDLE), 10 * MINUTE, "the second time, our own schedule");
     }
 

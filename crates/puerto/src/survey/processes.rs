@@ -110,6 +110,17 @@ mod tests {
         assert_eq!(inodes(table, 25), ["socket:[2171]"]);
     }
 
+    /// A process that is gone with the test, however that ends: whoever has its output waits
+    /// for it.
+    struct Ended(std::process::Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     #[test]
     fn a_process_is_known_by_its_name_and_first_argument_and_that_its_program_is_gone() {
         let folder = tempfile::tempdir().unwrap();
@@ -120,17 +131,21 @@ mod tests {
         let mut child = loop {
             match start() {
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
-                started => break started.unwrap(),
+                started => break Ended(started.unwrap()),
             }
         };
         let seen = |argument| called("a-daemon-of-the-tests", argument);
-        let process = |is_replaced| vec![Process { id: child.id(), is_replaced }];
+        let process = |is_replaced| vec![Process { id: child.0.id(), is_replaced }];
+        // The system may take a moment to show with what arguments it was begun.
+        let began = std::time::Instant::now();
+        while seen("600").is_empty() && began.elapsed().as_secs() < 30 {
+            std::thread::yield_now();
+        }
         assert_eq!(seen("600"), process(false));
         assert_eq!(seen("6"), vec![]);
         fs::remove_file(&program).unwrap();
         assert_eq!(seen("600"), process(true));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.0.kill().unwrap();
     }
 
     #[test]
