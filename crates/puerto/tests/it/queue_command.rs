@@ -334,8 +334,7 @@ fn pauses_holds_and_other_ways_are_ordered_shown_and_taken_back() {
     assert!(stderr(&output).contains("`puerto resume 1`"), "{}", stderr(&output));
     assert_eq!(
         stdout(&output),
-        "order 3: to example.net goes by [relay.example.org]:587; it ends when taken back\n\
-         1 message to be tried now\n"
+        "order 3: to example.net goes by [relay.example.org]:587; it ends when taken back\n"
     );
     let pauses = machine.ok(&["pause", "list"]);
     assert!(pauses.contains("paused: to example.net") && pauses.contains("hm"), "{pauses}");
