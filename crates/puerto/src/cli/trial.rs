@@ -458,6 +458,34 @@ mod tests {
     const QUIET: &str = "hostname = \"mail.example.com\"\n";
 
     #[test]
+    fn a_postmaster_whom_an_lmtp_server_may_not_know_is_warned_of() {
+        use Severity::Warning;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let listen = "[listen]\nsmtp = []\n";
+        std::fs::write(path("aliases"), "root: ana\n").unwrap();
+        let lmtp = |socket: &str, aliases: &str| {
+            let (socket, aliases) = (path(socket), path(aliases));
+            format!(
+                "{QUIET}{listen}[local]\nmailbox = \"lmtp:{socket}\"\naliases = \"{aliases}\"\n"
+            )
+        };
+        for (text, expected) in [
+            (
+                lmtp("none", "none"),
+                vec![(Warning, "local.postmaster", None), (Warning, "local.mailbox", Some(5))],
+            ),
+            (lmtp("none", "aliases"), vec![(Warning, "local.mailbox", Some(5))]),
+            (
+                format!("{}postmaster = \"ana\"\n", lmtp("none", "none")),
+                vec![(Warning, "local.mailbox", Some(5))],
+            ),
+        ] {
+            assert_eq!(tried(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
         use Severity::{Error, Warning};
         let folder = tempfile::tempdir().unwrap();
@@ -467,13 +495,6 @@ mod tests {
         std::fs::write(path("empty"), "\n").unwrap();
         std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
         let listen = "[listen]\nsmtp = []\n";
-        std::fs::write(path("aliases"), "root: ana\n").unwrap();
-        let lmtp = |socket: &str, aliases: &str| {
-            let (socket, aliases) = (path(socket), path(aliases));
-            format!(
-                "{QUIET}{listen}[local]\nmailbox = \"lmtp:{socket}\"\naliases = \"{aliases}\"\n"
-            )
-        };
         let relay = |file: &str| {
             format!(
                 "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\nrelayhost_password_file = \"{}\"\n{listen}",
@@ -548,15 +569,6 @@ mod tests {
                     path("open")
                 ),
                 vec![(Warning, "srs.secret_file", Some(6))],
-            ),
-            (
-                lmtp("none", "none"),
-                vec![(Warning, "local.postmaster", None), (Warning, "local.mailbox", Some(5))],
-            ),
-            (lmtp("none", "aliases"), vec![(Warning, "local.mailbox", Some(5))]),
-            (
-                format!("{}postmaster = \"ana\"\n", lmtp("none", "none")),
-                vec![(Warning, "local.mailbox", Some(5))],
             ),
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),

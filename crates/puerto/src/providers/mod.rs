@@ -221,7 +221,7 @@ impl Rule {
                 || next == Some(b'.') && after.is_some_and(|c| c.is_ascii_digit());
             let cut = ends.0.is_some_and(u8::is_ascii_digit)
                 && before.is_some_and(|c| c.is_ascii_digit() || *c == b'.');
-            !cut && !(ends.1.is_some_and(u8::is_ascii_digit) && goes_on)
+            !(cut || ends.1.is_some_and(u8::is_ascii_digit) && goes_on)
         })
     }
 }

@@ -351,7 +351,7 @@ impl World {
 
     /// The same for one that goes to many.
     pub(super) fn send_bulk(&self, to: &[&str]) {
-        self.commit(self.spool.inner.new_id(), "<news@example.com>", to, |_| {}, true);
+        self.commit((self.spool.inner.new_id(), "<news@example.com>"), to, |_| {}, true);
     }
 
     pub(super) fn send_from(
@@ -370,13 +370,12 @@ impl World {
         to: &[&str],
         change: impl Fn(&mut Recipient),
     ) -> MessageId {
-        self.commit(id, from, to, change, false)
+        self.commit((id, from), to, change, false)
     }
 
     fn commit(
         &self,
-        id: MessageId,
-        from: &str,
+        (id, from): (MessageId, &str),
         to: &[&str],
         change: impl Fn(&mut Recipient),
         bulk: bool,
