@@ -135,6 +135,10 @@ impl From<&io::Error> for Hindrance {
 
 impl From<&io::Error> for SpoolError {
     fn from(error: &io::Error) -> Self {
+        // What the store itself has said to whoever reads.
+        if let Some(said) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return said.clone();
+        }
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.into()),
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(error.into()),
