@@ -38,13 +38,14 @@ pub(super) struct Doubt {
     id: MessageId,
     epoch: i64,
     fence: i64,
-    /// Until when its transaction may still end well.
-    until: Instant,
+    /// Until when its transaction may still end well: as long as the database hangs, what
+    /// it was given does, too.
+    until: Option<Instant>,
 }
 
 impl Doubt {
     pub(super) fn new(id: MessageId, epoch: i64, fence: i64) -> Self {
-        Self { id, epoch, fence, until: Instant::now() + DOUBTFUL }
+        Self { id, epoch, fence, until: None }
     }
 }
 
@@ -241,10 +242,13 @@ impl Core {
             // Whoever answers now may be a primary that did not hear all that was said.
             self.may_have_lost();
         }
-        let session = link.session().await?;
+        let session = match link.session().await {
+            Err(_) if self.reach.silent().is_some() => return Err(self.fall_silent()),
+            session => session?,
+        };
         let beating = self.beat_once(&session);
         let Ok(beaten) = tokio::time::timeout(self.lease / 3, beating).await else {
-            return Err(self.reach.is_silent());
+            return Err(self.fall_silent());
         };
         let answered = beaten.map_err(|error| self.troubled(&error))?;
         let all = match answered {
@@ -260,6 +264,12 @@ impl Core {
         };
         let upkeep = self.keep_up(&session, all).await;
         upkeep.map_err(|error| self.troubled(&error))
+    }
+
+    fn fall_silent(&self) -> SpoolError {
+        let silent = self.reach.is_silent();
+        self.refuse_unsent(&silent);
+        silent
     }
 
     fn troubled(&self, error: &Error) -> SpoolError {
@@ -389,7 +399,14 @@ impl Core {
         let gone: Vec<MessageId> =
             rows.iter().map(|row| row.try_get(0).map(unsigned)).collect::<Result<_, _>>()?;
         let now = Instant::now();
-        lock(&self.doubts).retain(|doubt| doubt.until > now && !gone.contains(&doubt.id));
+        lock(&self.doubts).retain_mut(|doubt| {
+            let asked = ids.contains(&signed(doubt.id));
+            let until = match asked {
+                true => *doubt.until.get_or_insert(now + DOUBTFUL),
+                false => now + DOUBTFUL,
+            };
+            until > now && !gone.contains(&doubt.id)
+        });
         Ok(())
     }
 
