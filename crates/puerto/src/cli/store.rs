@@ -16,7 +16,7 @@ use super::output::{say, tell};
 use super::serve::exit_code;
 use super::spanish::Spanish as _;
 use crate::config::Config;
-use crate::lang::{Language, Said, Text, spool_error};
+use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::serve::{StartError, store};
 
 /// Care for the place where the queue is kept.
@@ -227,9 +227,21 @@ fn url(config: &Config) -> Result<&str, Failure> {
 }
 
 pub(super) fn failed(error: StartError) -> Failure {
-    Failure::new(exit_code(&error), error.said())
+    or_as_root(exit_code(&error), error.said())
+}
+
+// Whoever is not root may have no more to mend than that.
+fn or_as_root(code: Sysexit, why: Said) -> Failure {
+    let is_denied = code == Sysexit::NoPermission && !nix::unistd::geteuid().is_root();
+    let why = match is_denied {
+        true => {
+            said_of!("{why}; try as root or with sudo", "{why}; pruebe como root o con sudo"; why = why)
+        }
+        false => why,
+    };
+    Failure::new(code, why)
 }
 
 pub(super) fn of_store(error: &puerto_spool::SpoolError) -> Failure {
-    Failure::new(Sysexit::TryAgain, spool_error(error))
+    or_as_root(Sysexit::of_store(error), spool_error(error))
 }

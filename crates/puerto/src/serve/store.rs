@@ -10,7 +10,7 @@ use puerto_spool::segments::{Options, SegmentSpool};
 
 use super::{StartError, notice, privileges};
 use crate::config::Config;
-use crate::lang::{said, spool_error};
+use crate::lang::said;
 use crate::survey::mounts;
 use crate::telemetry::MailLog;
 
@@ -69,9 +69,7 @@ fn sized(config: &Config, disk: Option<u64>) -> Result<Arc<dyn Backend>, StartEr
         Arc::new(SystemDisk),
         Arc::new(SystemClock),
     );
-    spool
-        .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
-        .map_err(|e| StartError::Spool(spool_error(&e)))
+    spool.map(|spool| Arc::new(spool) as Arc<dyn Backend>).map_err(StartError::Store)
 }
 
 /// Octets that the queue leaves free on its disk: with fewer, it takes no new mail.
@@ -83,7 +81,7 @@ pub fn reserve(config: &Config) -> u64 {
 
 /// The queue of all nodes, which this process joins under a name. Waits for the database.
 pub fn database(config: &Config, url: &str, name: &str) -> Result<Arc<PostgresStore>, StartError> {
-    PostgresStore::open(options(config, url, name)).map_err(|e| StartError::Spool(spool_error(&e)))
+    PostgresStore::open(options(config, url, name)).map_err(StartError::Store)
 }
 
 /// The same for whoever moves messages from or to it.
@@ -93,8 +91,7 @@ pub fn database_to_move(config: &Config, url: &str) -> Result<Arc<PostgresStore>
 
 /// Brings the database's tables to this program's version. Waits for the database.
 pub fn migrate(config: &Config, url: &str) -> Result<Migrated, StartError> {
-    postgres::migrate(&options(config, url, &config.store.node))
-        .map_err(|e| StartError::Spool(spool_error(&e)))
+    postgres::migrate(&options(config, url, &config.store.node)).map_err(StartError::Store)
 }
 
 /// Becomes the service's user for good, as the daemon does, so that whatever is written
