@@ -227,7 +227,12 @@ fn url(config: &Config) -> Result<&str, Failure> {
 }
 
 pub(super) fn failed(error: StartError) -> Failure {
-    or_as_root(exit_code(&error), error.said())
+    let code = match &error {
+        // A command may say more of it than a server, which whoever supervises it starts again.
+        StartError::Store(error) => Sysexit::of_store(error),
+        other => exit_code(other),
+    };
+    or_as_root(code, error.said())
 }
 
 // Whoever is not root may have no more to mend than that.

@@ -1,12 +1,13 @@
 //! Which store keeps the queue, and how it is opened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use puerto_spool::Backend;
 use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
-use puerto_spool::postgres::{self, Migrated, PostgresStore};
+use puerto_spool::postgres::{self, Migrated, PostgresStore, Seen};
 use puerto_spool::segments::{Options, SegmentSpool};
+use puerto_spool::{Backend, SpoolError};
 
 use super::{StartError, notice, privileges};
 use crate::config::Config;
@@ -92,6 +93,11 @@ pub fn database_to_move(config: &Config, url: &str) -> Result<Arc<PostgresStore>
 /// Brings the database's tables to this program's version. Waits for the database.
 pub fn migrate(config: &Config, url: &str) -> Result<Migrated, StartError> {
     postgres::migrate(&options(config, url, &config.store.node)).map_err(StartError::Store)
+}
+
+/// Looks at the database, for so long, and changes nothing in it.
+pub fn look(config: &Config, url: &str, span: Duration) -> Result<Seen, SpoolError> {
+    postgres::look(&options(config, url, &config.store.node), span)
 }
 
 /// Becomes the service's user for good, as the daemon does, so that whatever is written

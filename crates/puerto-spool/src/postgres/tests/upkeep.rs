@@ -286,6 +286,27 @@ fn what_the_database_leaves_lying_is_cleared_away() {
 }
 
 #[test]
+fn a_look_tells_how_a_database_is_and_what_its_role_may_see() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("looked");
+    cluster.run("CREATE ROLE plain LOGIN");
+    let plain = options(&cluster, &url.replace("puerto@", "plain@"), "one");
+    let look = |options| crate::postgres::look(options, std::time::Duration::from_secs(10));
+    let seen = look(&plain).unwrap();
+    assert_eq!((seen.version, &*seen.role, seen.sees_holders), (0, "plain", false));
+    cluster.run("GRANT pg_read_all_stats TO plain");
+    assert!(look(&plain).unwrap().sees_holders);
+    let own = options(&cluster, &url, "one");
+    PostgresStore::open(options(&cluster, &url, "one")).unwrap().close();
+    assert!(look(&own).unwrap().version > 0);
+    cluster.in_database("looked", "UPDATE puerto.version SET number = 99").unwrap();
+    assert!(matches!(look(&own), Err(SpoolError::Io(Hindrance::SchemaNewer { .. }))));
+}
+
+#[test]
 fn what_is_damaged_stays_when_the_queue_moves_and_all_else_goes() {
     use crate::memory::MemorySpool;
     use crate::transfer::{self, Place};
