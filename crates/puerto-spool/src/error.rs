@@ -119,10 +119,14 @@ pub enum Hindrance {
     )]
     SchemaNewer { database: String, version: u32, known: u32 },
     #[error(
-        "another process takes part in the cluster as {name}: give each node a name of its own, \
-         by `[store] node`"
+        "another process takes part in the cluster as {name}, at {by}: give each node a name of its \
+         own, by `[store] node`"
     )]
-    NameTaken { name: String },
+    NameTaken {
+        name: String,
+        #[serde(default)]
+        by: String,
+    },
     #[error("255 nodes have taken part in {database}, and there is no number for another")]
     TooManyNodes { database: String },
 }

@@ -15,6 +15,21 @@ use super::lock;
 use super::settings::{CONNECT, Settings, quoted};
 use crate::{Hindrance, SpoolError};
 
+/// By what a session tells others whose it is: a node's name and its machine's.
+pub(super) fn session_name(node: &str) -> String {
+    let machine = nix::unistd::gethostname().unwrap_or_default();
+    // As much as the database keeps of it, and in the letters that it keeps.
+    let whole = format!("{}{}", session_prefix(node), machine.to_string_lossy());
+    let kept =
+        whole.bytes().take(63).map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' });
+    kept.map(char::from).collect()
+}
+
+/// What the names of all sessions of nodes of a name begin with.
+pub(super) fn session_prefix(node: &str) -> String {
+    format!("puerto {node}@")
+}
+
 /// The parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 

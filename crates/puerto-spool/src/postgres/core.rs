@@ -108,6 +108,8 @@ pub(super) struct Core {
     pub(super) clock: Arc<StoreClock>,
     pub(super) bounds: Bounds,
     pub(super) name: String,
+    /// Other machines that had connections by that name at the start.
+    pub(super) namesakes: Vec<String>,
     pub(super) lease: Duration,
     pub(super) beat: Duration,
     pub(super) hand: Mutex<Hand>,
@@ -155,6 +157,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         super::node::durability(&session).await.map_err(|e| reach.failure(&e))
     };
     let durability = reach.within(PROMPT, durability).await?;
+    let namesakes = super::node::namesakes(&session, &options.node).await;
     let clock = Arc::new(StoreClock::new(options.clock));
     let asked = (clock.elapsed(), uptime());
     let Registered { number, epoch, last_id, now } = reach
@@ -165,6 +168,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         clock,
         bounds: options.bounds,
         name: options.node,
+        namesakes,
         lease: options.lease,
         beat: options.beat,
         hand: Mutex::new(Hand::new(number, epoch)),

@@ -103,7 +103,9 @@ impl Options {
     }
 
     fn reach(&self) -> Result<Reach, SpoolError> {
-        Ok(Reach::new(Settings::read(&self.url, self.password_file.as_deref())?))
+        let mut settings = Settings::read(&self.url, self.password_file.as_deref())?;
+        settings.config.application_name(connect::session_name(&self.node));
+        Ok(Reach::new(settings))
     }
 }
 
@@ -150,6 +152,12 @@ impl PostgresStore {
     /// What an acknowledgement is worth.
     pub fn durability(&self) -> &Durability {
         &self.durability
+    }
+
+    /// Which other machines had connections by this node's name when it joined: they take part
+    /// no more since.
+    pub fn namesakes(&self) -> &[String] {
+        &self.core.namesakes
     }
 
     /// Where the database is, without a password.

@@ -130,8 +130,8 @@ in_spanish! { Hindrance:
     Self::SchemaNewer { database, version, known } =>
         "las tablas de {database} tienen la versión {version} y este programa conoce la {known}: \
          use el programa que las hizo, u otro más nuevo";
-    Self::NameTaken { name } =>
-        "otro proceso participa en el clúster como {name}: dé a cada nodo un nombre propio, con \
+    Self::NameTaken { name, by } =>
+        "otro proceso participa en el clúster como {name}, en {by}: dé a cada nodo un nombre propio, con \
          `[store] node`";
     Self::TooManyNodes { database } =>
         "en {database} han participado 255 nodos y no queda número para otro";

@@ -33,6 +33,14 @@ pub(super) fn open(
     };
     let text = format!("the queue is in {}: {standbys}", store.shown());
     notice(log, "info", &text);
+    if let namesakes @ [_, ..] = store.namesakes() {
+        let (name, others) = (&config.store.node, namesakes.join(", "));
+        let text = format!(
+            "{others} takes part in the cluster as {name}, too, and takes no mail from now on: give \
+             each node a name of its own, by `[store] node`"
+        );
+        notice(log, "error", &text);
+    }
     if !durability.fsync {
         notice(
             log,

@@ -467,6 +467,46 @@ fn ids_go_on_after_a_restart_and_a_name_is_one_nodes() {
 }
 
 #[test]
+fn who_takes_anothers_name_is_told_of_it_by_which_machine() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("namesakes");
+    // As the sessions of nodes on another machine are called.
+    let other = |node: &str| {
+        let url = format!("{url}?application_name=puerto%20{node}@elsewhere");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        });
+        (runtime, client)
+    };
+    let first = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    assert_eq!(first.namesakes(), [""; 0]);
+    let others = [other("one"), other("one-more"), other("on")];
+    let second = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    assert_eq!(second.namesakes(), ["elsewhere (127.0.0.1)"]);
+    let mut by = String::new();
+    until("who was first knows by whom", || match first.draft().map(drop) {
+        Err(SpoolError::ReadOnly(Hindrance::NameTaken { by: who, .. })) => {
+            by = who;
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(by, "elsewhere (127.0.0.1)");
+    drop(others);
+}
+
+#[test]
 fn an_old_snapshot_does_not_stop_the_queue_and_edits_reach_the_other_node() {
     if !cluster::is_there() {
         return;
