@@ -17,10 +17,10 @@ pub enum SpoolError {
     Full(Hindrance),
     /// The store takes no new mail until it is opened again or has recovered, but
     /// what it holds is still delivered.
-    #[error("the spool takes no new mail: {0}")]
+    #[error("{}", .0.under("the spool takes no new mail: "))]
     ReadOnly(Hindrance),
     /// An operation on the disk failed.
-    #[error("the spool's disk failed: {0}")]
+    #[error("{}", .0.under("the spool's disk failed: "))]
     Io(Hindrance),
     /// No such message is queued.
     #[error("no message {0} is queued")]
@@ -76,9 +76,9 @@ pub enum Hindrance {
     EnvelopeDistorted,
     #[error("{directory} is in use by another process: stop that one first")]
     InUse { directory: String },
-    #[error("{file} cannot be used: {why}")]
+    #[error("{file} cannot be used: {}", bare(why))]
     Unusable { file: String, why: Box<SpoolError> },
-    #[error("{folder} cannot be read: {why}")]
+    #[error("{folder} cannot be read: {}", bare(why))]
     Unreadable { folder: String, why: Box<SpoolError> },
     #[error(
         "the queue was kept in {segments}, and there is nothing in it: if it is on a disk of its \
@@ -119,12 +119,62 @@ pub enum Hindrance {
     )]
     SchemaNewer { database: String, version: u32, known: u32 },
     #[error(
-        "another process takes part in the cluster as {name}: give each node a name of its own, \
-         by `[store] node`"
+        "another process takes part in the cluster as {name}, at {by}: give each node a name of its \
+         own, by `[store] node`"
     )]
-    NameTaken { name: String },
+    NameTaken {
+        name: String,
+        #[serde(default)]
+        by: String,
+    },
     #[error("255 nodes have taken part in {database}, and there is no number for another")]
     TooManyNodes { database: String },
+}
+
+// What has a file's name before it needs no word of whose file it is.
+fn bare(why: &SpoolError) -> String {
+    why.hindrance().map_or_else(|| why.to_string(), ToString::to_string)
+}
+
+impl Hindrance {
+    /// Whether the words say by themselves what failed, which may be no disk at all.
+    pub fn stands_alone(&self) -> bool {
+        match self {
+            Self::System(..)
+            | Self::Still(_)
+            | Self::Closed
+            | Self::NoSegment
+            | Self::NoRoom
+            | Self::Reserve { .. }
+            | Self::ForeignContent
+            | Self::NoDraft => false,
+            Self::RecordTooLarge
+            | Self::QueuedAlready(_)
+            | Self::EnvelopeTooLarge
+            | Self::EnvelopeDistorted
+            | Self::InUse { .. }
+            | Self::Unusable { .. }
+            | Self::Unreadable { .. }
+            | Self::NothingThere { .. }
+            | Self::NoneReadable { .. }
+            | Self::Newer { .. }
+            | Self::DatabaseUrl { .. }
+            | Self::DatabaseAway { .. }
+            | Self::DatabaseSilent { .. }
+            | Self::DatabaseRefused { .. }
+            | Self::NotReplicated { .. }
+            | Self::SchemaOlder { .. }
+            | Self::SchemaNewer { .. }
+            | Self::NameTaken { .. }
+            | Self::TooManyNodes { .. } => true,
+        }
+    }
+
+    // Its words, with others before them if they need that.
+    fn under(&self, what: &str) -> String {
+        let what = if self.stands_alone() { "" } else { what };
+        format!("{what}{self}")
+    }
 }
 
 impl From<&io::Error> for Hindrance {
@@ -135,6 +185,10 @@ impl From<&io::Error> for Hindrance {
 
 impl From<&io::Error> for SpoolError {
     fn from(error: &io::Error) -> Self {
+        // What the store itself has said to whoever reads.
+        if let Some(said) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return said.clone();
+        }
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.into()),
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(error.into()),
@@ -144,6 +198,14 @@ impl From<&io::Error> for SpoolError {
 }
 
 impl SpoolError {
+    /// What the trouble is, where there is more to say than which message it is about.
+    pub fn hindrance(&self) -> Option<&Hindrance> {
+        match self {
+            Self::Full(what) | Self::ReadOnly(what) | Self::Io(what) => Some(what),
+            Self::NotFound(_) | Self::LeaseLost(_) | Self::Held(_) | Self::Damaged { .. } => None,
+        }
+    }
+
     /// A folder that cannot be listed.
     pub(crate) fn unreadable(folder: &Path, error: &io::Error) -> Self {
         let folder = folder.display().to_string();

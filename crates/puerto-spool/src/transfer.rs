@@ -6,7 +6,11 @@
 //! over as held; the source forgets them; the target releases those that were not held.
 //! What a run finds in a journal it finishes first, whichever way it goes itself. What was
 //! ordered goes before all messages, and is taken back at the source behind the last.
+//!
+//! A message that the source cannot read whole stays there as it was, and keeps none of the
+//! others back.
 
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +32,20 @@ pub struct Place<'a> {
     pub store: &'a dyn Backend,
 }
 
-/// Moves everything; the folder keeps the journal, and `progress` hears how many messages
+/// What came of a move.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Messages that are at the target now and were not before this run.
+    pub messages: u64,
+    /// Those that the source could not read, and why: they stay where they are.
+    pub left: Vec<(MessageId, SpoolError)>,
+    /// What else the source says of damage.
+    pub damage: Vec<String>,
+    /// Messages that the source still has.
+    pub stay: u64,
+}
+
+/// Moves everything that can be read; the folder keeps the journal, and `progress` hears how many messages
 /// were moved so far and how many there are in all. Nothing may work on the source
 /// meanwhile. Waits for disks and networks.
 ///
@@ -40,26 +57,39 @@ pub fn run(
     to: Place<'_>,
     folder: &Path,
     mut progress: impl FnMut(u64, u64),
-) -> Result<u64, SpoolError> {
+) -> Result<Moved, SpoolError> {
     let orders = from.store.orders().wait()?;
     give_orders(to.store, &orders)?;
     finish(to, from, &Journal::of(folder, from))?;
     let journal = Journal::of(folder, to);
-    let mut moved = finish(from, to, &journal)?;
-    let all = moved + from.store.count(&Filter::default()).wait()?.messages;
+    let mut done = finish(from, to, &journal)?;
+    let all = done.messages + from.store.count(&Filter::default()).wait()?.messages;
+    let mut after = None;
     loop {
-        progress(moved, all);
-        let page = PageRequest { limit: BATCH, ..PageRequest::default() };
-        let entries = from.store.page(&page).wait()?.entries;
-        if entries.is_empty() {
-            for (number, _) in &orders {
-                from.store.take_back_order(*number).wait()?;
-            }
-            return Ok(moved);
+        progress(done.messages, all);
+        // What stays would be met again at the beginning.
+        let page = PageRequest { after, limit: BATCH, ..PageRequest::default() };
+        let page = from.store.page(&page).wait()?;
+        if !page.entries.is_empty() {
+            journal.write(&page.entries)?;
+            let some = finish(from, to, &journal)?;
+            done.messages += some.messages;
+            done.left.retain(|(id, _)| some.left.iter().all(|(other, _)| other != id));
+            done.left.extend(some.left);
         }
-        journal.write(&entries)?;
-        moved += finish(from, to, &journal)?;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
     }
+    progress(done.messages, all);
+    for (number, _) in &orders {
+        from.store.take_back_order(*number).wait()?;
+    }
+    done.stay = from.store.count(&Filter::default()).wait()?.messages;
+    done.damage = from.store.health().wait()?.damaged;
+    done.damage.retain(|line| done.left.iter().all(|(_, error)| error.to_string() != *line));
+    Ok(done)
 }
 
 // What is paused or held is so before the first message is there. What says the same as one
@@ -74,68 +104,111 @@ fn give_orders(to: &dyn Backend, orders: &[(u64, String)]) -> Result<(), SpoolEr
     Ok(())
 }
 
-// One that is there already comes from a run that was broken off, and is held.
-fn take_over(
-    from: &dyn Backend,
-    to: &dyn Backend,
-    entry: &Entry,
-) -> Result<Answer<bool>, SpoolError> {
-    let mut stored = from.content(entry.id).wait()?;
-    begin_adoption(to, &Entry { held: true, ..entry.clone() }, &mut stored)
-}
-
 /// Has a store take over a message as it stands, with the content that is read; `false` if it
 /// is there already. Waits for disks and networks.
 ///
 /// # Errors
 /// Those of the store and of what is read.
 pub fn adopt(to: &dyn Backend, entry: &Entry, content: &mut dyn Read) -> Result<bool, SpoolError> {
-    begin_adoption(to, entry, content)?.wait()
+    match begin_adoption(to, entry, content) {
+        Ok(answer) => answer.wait(),
+        Err(Untaken::Unread(error) | Untaken::Failed(error)) => Err(error),
+    }
+}
+
+/// Why a message was not taken over.
+enum Untaken {
+    /// It cannot be read, which says nothing of others.
+    Unread(SpoolError),
+    /// The move cannot go on.
+    Failed(SpoolError),
+}
+
+impl From<SpoolError> for Untaken {
+    fn from(error: SpoolError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+// A source that is away, or closed, is not one that has damage.
+fn unread(error: SpoolError) -> Untaken {
+    match error {
+        SpoolError::Damaged { .. } | SpoolError::Io(_) | SpoolError::NotFound(_) => {
+            Untaken::Unread(error)
+        }
+        _ => Untaken::Failed(error),
+    }
 }
 
 fn begin_adoption(
     to: &dyn Backend,
     entry: &Entry,
     content: &mut dyn Read,
-) -> Result<Answer<bool>, SpoolError> {
+) -> Result<Answer<bool>, Untaken> {
     let mut draft = to.draft()?;
     let mut piece = vec![0; 256 * 1024];
     loop {
-        let count = content.read(&mut piece).map_err(|error| SpoolError::from(&error))?;
-        if count == 0 {
-            break;
-        }
+        let count = match content.read(&mut piece) {
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|error| unread(SpoolError::from(&error)))?,
+        };
         draft.write(piece.get(..count).unwrap_or_default())?;
     }
     let content: Content = draft.finish()?;
     Ok(to.adopt(entry, content))
 }
 
-// Many go at the same time, so that they share what the target does to keep them.
+// One that is there already comes from a run that was broken off, and is held.
+fn take_over(
+    from: &dyn Backend,
+    to: &dyn Backend,
+    entry: Result<Entry, SpoolError>,
+) -> Result<(u64, Answer<bool>), Untaken> {
+    let entry = entry.map_err(unread)?;
+    let mut stored = from.content(entry.id).wait().map_err(unread)?;
+    let answer = begin_adoption(to, &Entry { held: true, ..entry.clone() }, &mut stored)?;
+    Ok((entry.size, answer))
+}
+
+// Many go at the same time, so that they share what the target does to keep them. Answers
+// with those that could not be read.
 fn take_over_all(
     from: &dyn Backend,
     to: &dyn Backend,
     all: &[MessageId],
-) -> Result<(), SpoolError> {
-    let entries: Vec<Answer<Entry>> = all.iter().map(|id| from.get(*id)).collect();
-    let (mut answers, mut octets) = (Vec::new(), 0);
-    for entry in entries {
-        let entry = match entry.wait() {
-            Err(SpoolError::NotFound(_)) => continue,
-            entry => entry?,
-        };
-        octets += entry.size;
-        answers.push(take_over(from, to, &entry)?);
+) -> Result<Vec<(MessageId, SpoolError)>, SpoolError> {
+    let entries: Vec<(MessageId, Answer<Entry>)> =
+        all.iter().map(|id| (*id, from.get(*id))).collect();
+    let (mut answers, mut octets, mut left) = (Vec::new(), 0, Vec::new());
+    for (id, entry) in entries {
+        match take_over(from, to, entry.wait()) {
+            Ok((size, answer)) => {
+                octets += size;
+                answers.push(answer);
+            }
+            Err(Untaken::Unread(error)) => left.push((id, error)),
+            Err(Untaken::Failed(error)) => return Err(error),
+        }
         if octets >= ON_THE_WAY {
             octets = 0;
             all_taken(&mut answers)?;
         }
     }
-    all_taken(&mut answers)
+    all_taken(&mut answers)?;
+    Ok(left)
 }
 
 fn all_taken(answers: &mut Vec<Answer<bool>>) -> Result<(), SpoolError> {
     answers.drain(..).try_for_each(|answer| answer.wait().map(drop))
+}
+
+fn is_there(store: &dyn Backend, id: MessageId) -> Result<bool, SpoolError> {
+    match store.get(id).wait() {
+        Ok(_) | Err(SpoolError::Damaged { .. }) => Ok(true),
+        Err(SpoolError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Hands each message of a store to `each`, as it stands, with its content: the size and what
@@ -163,24 +236,43 @@ pub fn each<E: From<SpoolError>>(
     }
 }
 
-// Brings what a journal names to its end, and says how many messages that were.
-fn finish(from: Place<'_>, to: Place<'_>, journal: &Journal) -> Result<u64, SpoolError> {
+// Brings what a journal names to its end.
+fn finish(from: Place<'_>, to: Place<'_>, journal: &Journal) -> Result<Moved, SpoolError> {
     let begun = journal.read()?;
+    let mut done = Moved::default();
     if begun.is_empty() {
-        return Ok(0);
+        return Ok(done);
     }
     let all: Vec<MessageId> = begun.iter().map(|(id, _)| *id).collect();
     let free: Vec<MessageId> = begun.iter().filter(|(_, held)| !held).map(|(id, _)| *id).collect();
     edit(from.store, &free, Edit::Hold)?;
-    take_over_all(from.store, to.store, &all)?;
-    edit(from.store, &all, Edit::Remove)?;
-    edit(to.store, &free, Edit::Release)?;
+    let mut absent = HashSet::new();
+    for (id, error) in take_over_all(from.store, to.store, &all)? {
+        // A run that was broken off may have brought it there whole.
+        if is_there(to.store, id)? {
+            continue;
+        }
+        absent.insert(id);
+        if !matches!(error, SpoolError::NotFound(_)) {
+            done.left.push((id, error));
+        }
+    }
+    let split = |ids: Vec<MessageId>| ids.into_iter().partition(|id| absent.contains(id));
+    done.messages = (all.len() - absent.len()) as u64;
+    let (_, moved): (Vec<_>, Vec<_>) = split(all);
+    let (unmoved, moved_free): (Vec<_>, Vec<_>) = split(free);
+    edit(from.store, &moved, Edit::Remove)?;
+    edit(to.store, &moved_free, Edit::Release)?;
+    edit(from.store, &unmoved, Edit::Release)?;
     journal.clear()?;
-    Ok(all.len() as u64)
+    Ok(done)
 }
 
 // What is not there was moved by the run before, and may have gone out since.
 fn edit(store: &dyn Backend, ids: &[MessageId], edit: Edit) -> Result<(), SpoolError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let answers = store.edit(ids, edit).wait();
     answers
         .into_iter()

@@ -33,6 +33,7 @@ pub(super) struct Arrival {
     /// This node's epoch, if the message is to be its own.
     epoch: Option<i64>,
     fence: i64,
+    since: Instant,
     done: Promise<()>,
 }
 
@@ -117,6 +118,7 @@ impl Core {
             body,
             epoch: None,
             fence: 0,
+            since: Instant::now(),
             done,
             parts,
         };
@@ -153,10 +155,12 @@ impl Core {
     }
 
     async fn store(&self, link: &mut Link, group: Vec<Arrival>) {
-        let give_up = Instant::now() + PATIENCE;
+        let since = group.iter().map(|one| one.since).min().unwrap_or_else(Instant::now);
+        let give_up = since + PATIENCE;
         let (mut in_doubt, mut failed) = (false, 0);
         let error = loop {
-            let session = match link.session().await {
+            let opened = tokio::time::timeout_at(give_up, link.session()).await;
+            let session = match opened.unwrap_or_else(|_| Err(self.reach.unanswered())) {
                 Ok(session) => session,
                 Err(_) if in_doubt && Instant::now() < give_up => {
                     failed += 1;
@@ -167,7 +171,13 @@ impl Core {
             };
             let warnings = session.warnings();
             let owner = self.who().0;
-            let error = match insert(&session, &group, owner).await {
+            let inserted = insert(&session, &group, owner);
+            let Ok(inserted) = tokio::time::timeout_at(give_up, inserted).await else {
+                in_doubt = true;
+                link.give_up(session);
+                break self.reach.unanswered();
+            };
+            let error = match inserted {
                 Ok(_) if session.warnings() != warnings => {
                     in_doubt = true;
                     let database = self.reach.settings.shown.clone();
@@ -206,11 +216,16 @@ impl Core {
     /// does not wait with it for the fate of what was.
     async fn pause(&self, failed: u32) {
         if let Some(error) = self.reach.away() {
-            for unsent in [&self.arrivals, &self.large] {
-                self.are_refused(unsent.take_now(usize::MAX, usize::MAX, |_| 0), &error, false);
-            }
+            self.refuse_unsent(&error);
         }
         tokio::time::sleep(patience(failed)).await;
+    }
+
+    /// Answers those of whom the database has heard nothing.
+    pub(super) fn refuse_unsent(&self, error: &SpoolError) {
+        for unsent in [&self.arrivals, &self.large] {
+            self.are_refused(unsent.take_now(usize::MAX, usize::MAX, |_| 0), error, false);
+        }
     }
 
     fn have_arrived(&self, group: Vec<Arrival>, stored: &[i64], in_doubt: bool) {

@@ -6,14 +6,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
 
 use super::lock;
-use super::settings::{Settings, quoted};
+use super::settings::{CONNECT, Settings, quoted};
 use crate::{Hindrance, SpoolError};
+
+/// By what a session tells others whose it is: a node's name and its machine's.
+pub(super) fn session_name(node: &str) -> String {
+    let machine = nix::unistd::gethostname().unwrap_or_default();
+    // As much as the database keeps of it, and in the letters that it keeps.
+    let whole = format!("{}{}", session_prefix(node), machine.to_string_lossy());
+    let kept =
+        whole.bytes().take(63).map(|b| if b.is_ascii_graphic() || b == b' ' { b } else { b'?' });
+    kept.map(char::from).collect()
+}
+
+/// What the names of all sessions of nodes of a name begin with.
+pub(super) fn session_prefix(node: &str) -> String {
+    format!("puerto {node}@")
+}
 
 /// The parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -40,6 +55,8 @@ pub(super) struct Reach {
     /// Why the database cannot be reached, if so.
     away: Mutex<Option<SpoolError>>,
     lost: Notify,
+    /// Grows when the database says nothing, which ends all connections.
+    silences: watch::Sender<u64>,
 }
 
 impl Reach {
@@ -49,6 +66,7 @@ impl Reach {
             generation: AtomicU64::new(0),
             away: Mutex::new(None),
             lost: Notify::new(),
+            silences: watch::Sender::new(0),
         }
     }
 
@@ -76,11 +94,39 @@ impl Reach {
         }
     }
 
-    /// The database says nothing: its connections are of no use.
+    /// The database says nothing: its connections are of no use. Whoever waits on one of them
+    /// hears that it is lost, since one to a machine that hangs may stay open for ever.
     pub(super) fn is_silent(&self) -> SpoolError {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        let database = self.settings.shown.clone();
-        self.refuse(Hindrance::DatabaseSilent { database })
+        let error = self.refuse(self.silence());
+        self.silences.send_modify(|count| *count += 1);
+        error
+    }
+
+    /// That the database says nothing, if that is what is known of it.
+    pub(super) fn silent(&self) -> Option<SpoolError> {
+        self.away()
+            .filter(|away| matches!(away, SpoolError::ReadOnly(Hindrance::DatabaseSilent { .. })))
+    }
+
+    /// That there was no answer to one question, which says nothing of others.
+    pub(super) fn unanswered(&self) -> SpoolError {
+        SpoolError::ReadOnly(self.silence())
+    }
+
+    fn silence(&self) -> Hindrance {
+        Hindrance::DatabaseSilent { database: self.settings.shown.clone() }
+    }
+
+    /// Waits for what is asked outside of the nodes' life, where no beat tells that the
+    /// database hangs.
+    pub(super) async fn within<T>(
+        &self,
+        span: Duration,
+        asked: impl Future<Output = Result<T, SpoolError>>,
+    ) -> Result<T, SpoolError> {
+        let answer = tokio::time::timeout(span, asked).await;
+        answer.unwrap_or_else(|_| Err(self.unanswered()))
     }
 
     /// Nothing is stored from here on until it [is back](Reach::is_back).
@@ -95,7 +141,12 @@ impl Reach {
         let trouble = trouble(error);
         if trouble == Trouble::Lost {
             self.generation.fetch_add(1, Ordering::SeqCst);
-            *lock(&self.away) = Some(self.failure(error));
+            let mut away = lock(&self.away);
+            // That a connection was given up says less than why.
+            if !matches!(&*away, Some(SpoolError::ReadOnly(Hindrance::DatabaseSilent { .. }))) {
+                *away = Some(self.failure(error));
+            }
+            drop(away);
             self.lost.notify_one();
         }
         trouble
@@ -124,7 +175,12 @@ impl Reach {
     /// Opens a connection.
     pub(super) async fn open(&self, heard: Option<Heard>) -> Result<Session, SpoolError> {
         let generation = self.generation.load(Ordering::SeqCst);
-        let opened = self.begin(heard, generation).await;
+        // A server that hangs takes a connection, and then says nothing.
+        let hosts = u32::try_from(self.settings.config.get_hosts().len()).unwrap_or(u32::MAX);
+        let span = CONNECT * hosts.clamp(2, 8);
+        let Ok(opened) = tokio::time::timeout(span, self.begin(heard, generation)).await else {
+            return Err(self.refuse(self.silence()));
+        };
         opened.map_err(|error| {
             let database = self.settings.shown.clone();
             let away =
@@ -145,9 +201,15 @@ impl Reach {
         let (client, mut connection) = config.connect(tls.clone()).await?;
         let warnings = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&warnings);
+        let mut silences = self.silences.subscribe();
         tokio::spawn(async move {
             loop {
-                match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                let message = std::future::poll_fn(|context| connection.poll_message(context));
+                let message = tokio::select! {
+                    message = message => message,
+                    _ = silences.changed() => break,
+                };
+                match message {
                     Some(Ok(AsyncMessage::Notice(notice))) => {
                         // A COMMIT that was not waited for says so by a warning alone.
                         if *notice.code() == SqlState::WARNING {
@@ -242,6 +304,18 @@ impl Link {
     /// Gives the session up.
     pub(super) fn forget(&mut self) {
         self.session = None;
+    }
+
+    /// Gives up a session that has not answered, and has the database end what it was asked:
+    /// as long as that waits, for a lock or for a standby, its end is not known.
+    pub(super) fn give_up(&mut self, session: Arc<Session>) {
+        self.session = None;
+        let (cancel, tls) = (session.client.cancel_token(), self.reach.settings.tls.clone());
+        tokio::spawn(async move {
+            // If it cannot be told, it hangs, and its end is asked for later.
+            let _ = tokio::time::timeout(CONNECT, cancel.cancel_query(tls)).await;
+            drop(session);
+        });
     }
 
     /// Whether there is a session that can be used.

@@ -57,7 +57,7 @@ impl Read for Chunked {
         if self.read == self.chunk.len() && self.seen < self.size {
             let (core, id, n) = (Arc::clone(&self.core), self.id, self.next);
             let chunk = self.core.ask(async move { core.chunk(id, n).await }).wait();
-            self.chunk = chunk.map_err(|error| io::Error::other(error.to_string()))?;
+            self.chunk = chunk.map_err(io::Error::other)?;
             self.seen += self.chunk.len() as u64;
             self.next += 1;
             self.read = 0;

@@ -108,6 +108,8 @@ pub(super) struct Core {
     pub(super) clock: Arc<StoreClock>,
     pub(super) bounds: Bounds,
     pub(super) name: String,
+    /// Other machines that had connections by that name at the start.
+    pub(super) namesakes: Vec<String>,
     pub(super) lease: Duration,
     pub(super) beat: Duration,
     pub(super) hand: Mutex<Hand>,
@@ -146,21 +148,27 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
     let reach = Arc::new(options.reach()?);
     let mut link = Link::new(&reach);
     let session = link.session().await?;
-    let version = schema::version(&reach, &session).await?;
+    let version = reach.within(PROMPT, schema::version(&reach, &session)).await?;
     if version == 0 || options.migrate {
         schema::migrate(&reach, &session).await?;
     }
-    schema::check(&reach, schema::version(&reach, &session).await?)?;
-    let durability = super::node::durability(&session).await.map_err(|e| reach.failure(&e))?;
+    let durability = async {
+        schema::check(&reach, schema::version(&reach, &session).await?)?;
+        super::node::durability(&session).await.map_err(|e| reach.failure(&e))
+    };
+    let durability = reach.within(PROMPT, durability).await?;
+    let namesakes = super::node::namesakes(&session, &options.node).await;
     let clock = Arc::new(StoreClock::new(options.clock));
     let asked = (clock.elapsed(), uptime());
-    let Registered { number, epoch, last_id, now } =
-        super::node::register(&reach, &session, &options.node, options.lease).await?;
+    let Registered { number, epoch, last_id, now } = reach
+        .within(PROMPT, super::node::register(&reach, &session, &options.node, options.lease))
+        .await?;
     clock.hear(now, asked.0);
     let core = Arc::new(Core {
         clock,
         bounds: options.bounds,
         name: options.node,
+        namesakes,
         lease: options.lease,
         beat: options.beat,
         hand: Mutex::new(Hand::new(number, epoch)),
@@ -206,6 +214,8 @@ fn drafts(options: &Options) -> Result<ContentFiles, SpoolError> {
     Ok(ContentFiles::new(Arc::new(SystemDisk), options.drafts.clone(), 1, 0))
 }
 
+/// How long a database may take for what is done in a moment.
+const PROMPT: Duration = Duration::from_secs(20);
 /// Connections that store what arrives. One transaction waits for the disk while the next
 /// is being gathered.
 pub(super) const LANES: usize = 3;

@@ -147,7 +147,14 @@ impl Core {
     ) -> Result<Vec<Row>, SpoolError> {
         let mut failed = 0;
         loop {
-            let session = link.lock().await.session().await?;
+            let session = {
+                let mut link = link.lock().await;
+                // Each that waited for the one before would find out the same, as slowly.
+                match self.reach.silent() {
+                    Some(silent) => return Err(silent),
+                    None => link.session().await?,
+                }
+            };
             let error = match session.query(sql, parameters).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,

@@ -103,7 +103,9 @@ impl Options {
     }
 
     fn reach(&self) -> Result<Reach, SpoolError> {
-        Ok(Reach::new(Settings::read(&self.url, self.password_file.as_deref())?))
+        let mut settings = Settings::read(&self.url, self.password_file.as_deref())?;
+        settings.config.application_name(connect::session_name(&self.node));
+        Ok(Reach::new(settings))
     }
 }
 
@@ -152,10 +154,60 @@ impl PostgresStore {
         &self.durability
     }
 
+    /// Which other machines had connections by this node's name when it joined: they take part
+    /// no more since.
+    pub fn namesakes(&self) -> &[String] {
+        &self.core.namesakes
+    }
+
     /// Where the database is, without a password.
     pub fn shown(&self) -> &str {
         &self.core.reach.settings.shown
     }
+}
+
+/// What a look at a database shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it is, without a password.
+    pub shown: String,
+    /// The version of its tables; 0: there are none yet.
+    pub version: u32,
+    /// How it is set.
+    pub durability: Durability,
+    /// The role that the queue uses.
+    pub role: String,
+    /// Whether that role may see who keeps the database from clearing away.
+    pub sees_holders: bool,
+}
+
+const ROLE: &str = "SELECT current_user::text, \
+                    pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')";
+
+/// Looks at a database for a while, and changes nothing in it. Tables that this program cannot
+/// work with are an error.
+pub fn look(options: &Options, span: Duration) -> Result<Seen, SpoolError> {
+    let reach = options.reach()?;
+    let looked = async {
+        let session = reach.open(None).await?;
+        let version = schema::version(&reach, &session).await?;
+        if version > 0 {
+            schema::check(&reach, version)?;
+        }
+        let failed = |error: tokio_postgres::Error| reach.failure(&error);
+        let durability = node::durability(&session).await.map_err(failed)?;
+        let row = session.client.query_one(ROLE, &[]).await.map_err(failed)?;
+        let role = row.try_get(0).map_err(failed)?;
+        let sees_holders = row.try_get(1).map_err(failed)?;
+        let shown = reach.settings.shown.clone();
+        Ok(Seen { shown, version, durability, role, sees_holders })
+    };
+    runtime()?.block_on(reach.within(span, looked))
+}
+
+/// Whether a URL is one that can be used, as far as that is known without asking anybody.
+pub fn check_url(url: &str) -> Result<(), SpoolError> {
+    Settings::read(url, None).map(drop)
 }
 
 /// The version of a database's tables; 0 if there are none. Waits for the database.

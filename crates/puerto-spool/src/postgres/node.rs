@@ -16,7 +16,7 @@ use tokio_postgres::{Error, Row};
 use super::accept::signed;
 use super::claims::{NEXT, unsigned};
 use super::clock::uptime;
-use super::connect::{Link, Reach, Session, Trouble, patience};
+use super::connect::{Link, Reach, Session, Trouble, patience, session_name, session_prefix};
 use super::core::Core;
 use super::hand::{FENCE_BITS, PartOf};
 use super::{Durability, lock};
@@ -38,16 +38,19 @@ pub(super) struct Doubt {
     id: MessageId,
     epoch: i64,
     fence: i64,
-    /// Until when its transaction may still end well.
-    until: Instant,
+    /// Until when its transaction may still end well: as long as the database hangs, what
+    /// it was given does, too.
+    until: Option<Instant>,
 }
 
 impl Doubt {
     pub(super) fn new(id: MessageId, epoch: i64, fence: i64) -> Self {
-        Self { id, epoch, fence, until: Instant::now() + DOUBTFUL }
+        Self { id, epoch, fence, until: None }
     }
 }
 
+/// How long nobody waits longer for what is good to know.
+const ASKED: Duration = Duration::from_secs(3);
 /// How long a transaction may linger on a server that has lost its client.
 const DOUBTFUL: Duration = Duration::from_secs(120);
 /// Ids that were given after the last beat of an earlier run are at most so much later.
@@ -88,6 +91,11 @@ RETURNING t.now, (SELECT count(*) FROM node n WHERE n.alive AND n.lease_until > 
 const WHO: &str = "\
 SELECT alive AND lease_until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 FROM node WHERE number = $1";
+
+// Sessions of one role see each other.
+const SESSIONS: &str = "\
+SELECT DISTINCT application_name, coalesce(host(client_addr), '') FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'puerto %@%' ORDER BY 1, 2";
 
 const BURY: &str = "\
 UPDATE node SET alive = false, epoch = epoch + 1
@@ -175,6 +183,24 @@ pub(super) async fn register(
     read(row).map_err(|error: Error| reach.failure(&error))
 }
 
+/// Which other machines have connections by a node's name, with their addresses. That none is
+/// found says little: what the database shows of others is its own to decide.
+pub(super) async fn namesakes(session: &Session, node: &str) -> Vec<String> {
+    let asked = tokio::time::timeout(ASKED, session.query(SESSIONS, &[])).await;
+    let rows = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let (own, prefix) = (session_name(node), session_prefix(node));
+    let read = |row: &Row| {
+        let name: String = row.try_get(0).ok()?;
+        let address: String = row.try_get(1).ok()?;
+        let machine = name.strip_prefix(&prefix).filter(|_| name != own)?;
+        Some(match address.as_str() {
+            "" => machine.to_owned(),
+            address => format!("{machine} ({address})"),
+        })
+    };
+    rows.iter().filter_map(read).collect()
+}
+
 /// How the database is set.
 pub(super) async fn durability(session: &Session) -> Result<Durability, Error> {
     let asked = "SELECT current_setting('fsync') = 'on', current_setting('synchronous_standby_names'), \
@@ -241,17 +267,25 @@ impl Core {
             // Whoever answers now may be a primary that did not hear all that was said.
             self.may_have_lost();
         }
-        let session = link.session().await?;
+        let session = match link.session().await {
+            Err(_) if self.reach.silent().is_some() => return Err(self.fall_silent()),
+            session => session?,
+        };
         let beating = self.beat_once(&session);
         let Ok(beaten) = tokio::time::timeout(self.lease / 3, beating).await else {
-            return Err(self.reach.is_silent());
+            return Err(self.fall_silent());
         };
         let answered = beaten.map_err(|error| self.troubled(&error))?;
         let all = match answered {
             Answered::Living => beats.is_multiple_of(ROUNDS),
             Answered::Impostor => {
                 lock(&self.hand).drop_all();
-                return Err(self.reach.refuse(Hindrance::NameTaken { name: self.name.clone() }));
+                let name = self.name.clone();
+                let by = match namesakes(&session, &name).await {
+                    others if others.is_empty() => self.own_machine(),
+                    others => others.join(", "),
+                };
+                return Err(self.reach.refuse(Hindrance::NameTaken { name, by }));
             }
             Answered::Buried => {
                 self.rejoin(&session).await?;
@@ -260,6 +294,18 @@ impl Core {
         };
         let upkeep = self.keep_up(&session, all).await;
         upkeep.map_err(|error| self.troubled(&error))
+    }
+
+    // Where no other is seen, it is a process of the same.
+    fn own_machine(&self) -> String {
+        let (whole, prefix) = (session_name(&self.name), session_prefix(&self.name));
+        whole.strip_prefix(&prefix).unwrap_or_default().to_owned()
+    }
+
+    fn fall_silent(&self) -> SpoolError {
+        let silent = self.reach.is_silent();
+        self.refuse_unsent(&silent);
+        silent
     }
 
     fn troubled(&self, error: &Error) -> SpoolError {
@@ -389,7 +435,14 @@ impl Core {
         let gone: Vec<MessageId> =
             rows.iter().map(|row| row.try_get(0).map(unsigned)).collect::<Result<_, _>>()?;
         let now = Instant::now();
-        lock(&self.doubts).retain(|doubt| doubt.until > now && !gone.contains(&doubt.id));
+        lock(&self.doubts).retain_mut(|doubt| {
+            let asked = ids.contains(&signed(doubt.id));
+            let until = match asked {
+                true => *doubt.until.get_or_insert(now + DOUBTFUL),
+                false => now + DOUBTFUL,
+            };
+            until > now && !gone.contains(&doubt.id)
+        });
         Ok(())
     }
 

@@ -90,7 +90,7 @@ impl Settings {
 }
 
 /// How long one host may take to answer.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// After so long a silence a peer is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(5);
 

@@ -97,7 +97,7 @@ fn a_queue_moves_whole_to_the_disk_and_back() {
     let to = open().unwrap();
     let mut heard = Vec::new();
     let moved = run(here(&from), there(&to), folder.path(), |moved, all| heard.push((moved, all)));
-    assert_eq!(moved, Ok(1200));
+    assert_eq!(moved, Ok(Moved { messages: 1200, ..Moved::default() }));
     assert_eq!(heard, [(0, 1200), (500, 1200), (1000, 1200), (1200, 1200)]);
     assert_eq!(entries(&to), before);
     assert_eq!(from.entries(), []);
@@ -108,7 +108,8 @@ fn a_queue_moves_whole_to_the_disk_and_back() {
     let mut octets = String::new();
     to.content(before[7].id).wait().unwrap().read_to_string(&mut octets).unwrap();
     assert_eq!(octets, "Received: by test\r\n7\r\n");
-    assert_eq!(run(there(&to), here(&from), folder.path(), |_, _| ()), Ok(1200));
+    let moved = run(there(&to), here(&from), folder.path(), |_, _| ());
+    assert_eq!(moved, Ok(Moved { messages: 1200, ..Moved::default() }));
     assert_eq!(from.entries(), before);
     assert_eq!(entries(&to), []);
 }
@@ -256,4 +257,89 @@ fn what_the_source_hands_out_after_a_move_was_broken_off_does_not_go_out_from_th
             }
         }
     }
+}
+
+// The one file below a folder that holds these octets, and where in it.
+fn place_of(octets: &[u8], folder: &Path) -> Option<(PathBuf, usize)> {
+    std::fs::read_dir(folder).unwrap().find_map(|file| {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            return place_of(octets, &path);
+        }
+        let at = memchr::memmem::find(&std::fs::read(&path).unwrap(), octets)?;
+        Some((path, at))
+    })
+}
+
+#[test]
+fn a_damaged_message_stays_and_keeps_none_of_the_others_back() {
+    let clock = Arc::new(ManualClock::new(START));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("spool");
+    let open = || {
+        let (disk, clock) = (Arc::new(SystemDisk), Arc::clone(&clock) as _);
+        SegmentSpool::open(place.clone(), Options::small(), disk, clock).unwrap()
+    };
+    let from = open();
+    let all: Vec<MessageId> = (0..1100)
+        .map(|n| {
+            let body = match n {
+                // In a file of its own.
+                700 => vec![b'x'; 3_000_000],
+                _ => format!("body {n:04}\r\n").into_bytes(),
+            };
+            let new = message(from.new_id(), &["a@one.example"], &body, START);
+            let id = new.id;
+            from.commit(new).wait().unwrap();
+            id
+        })
+        .collect();
+    from.edit(&[all[501]], Edit::Hold).wait();
+    drop(from);
+    for n in [0, 499, 501] {
+        let (path, at) = place_of(format!("body {n:04}").as_bytes(), &place).unwrap();
+        let mut octets = std::fs::read(&path).unwrap();
+        octets[at] ^= 1;
+        std::fs::write(path, octets).unwrap();
+    }
+    std::fs::remove_file(place_of(&[b'x'; 100_000], &place).unwrap().0).unwrap();
+    let (from, to) = (open(), MemorySpool::new(Arc::clone(&clock) as _));
+    let damaged = [all[0], all[499], all[501], all[700]];
+    let before: Vec<Entry> =
+        entries(&from).into_iter().filter(|entry| damaged.contains(&entry.id)).collect();
+    let moved = run(here(&from), there(&to), folder.path(), |_, _| ()).unwrap();
+    assert_eq!((moved.messages, moved.stay), (1096, 4));
+    let left: Vec<MessageId> = moved.left.iter().map(|(id, _)| *id).collect();
+    assert_eq!(left, damaged);
+    let there_now: Vec<MessageId> = to.entries().iter().map(|entry| entry.id).collect();
+    let intact: Vec<MessageId> = all.into_iter().filter(|id| !damaged.contains(id)).collect();
+    assert_eq!(there_now, intact);
+    assert!(to.entries().iter().all(|entry| !entry.held), "they wait for nobody");
+    assert_eq!(entries(&from), before, "as they were, one of them held");
+    // Again: nothing is moved, and the same are told of.
+    let moved = run(here(&from), there(&to), folder.path(), |_, _| ()).unwrap();
+    assert_eq!((moved.messages, moved.left.len(), moved.stay), (0, 4, 4));
+}
+
+#[test]
+fn what_became_damaged_after_it_was_taken_over_is_moved() {
+    let clock = Arc::new(ManualClock::new(START));
+    let (from, to) = (filled(&clock, 3), MemorySpool::new(Arc::clone(&clock) as _));
+    let folder = tempfile::tempdir().unwrap();
+    let all = from.entries();
+    Journal::of(folder.path(), there(&to)).write(&all).unwrap();
+    // A run that was broken off has brought the first two there, and has removed the first.
+    for entry in &all[..2] {
+        let mut content = from.content(entry.id).wait().unwrap();
+        let held = Entry { held: true, ..as_it_stands(entry.clone()) };
+        assert_eq!(adopt(&to, &held, &mut content), Ok(true));
+    }
+    from.edit(&[all[0].id], Edit::Remove).wait();
+    // And the server that ran on the source meanwhile has given up the last.
+    from.edit(&[all[2].id], Edit::Remove).wait();
+    let moved = run(here(&from), there(&to), folder.path(), |_, _| ()).unwrap();
+    assert_eq!(moved, Moved { messages: 2, ..Moved::default() });
+    let there_now: Vec<(MessageId, bool)> =
+        to.entries().iter().map(|entry| (entry.id, entry.held)).collect();
+    assert_eq!(there_now, [(all[0].id, false), (all[1].id, false)]);
 }

@@ -224,8 +224,8 @@ fn trouble_of_the_queues_store_is_kept_and_said_in_both_languages() {
             SpoolError::ReadOnly(Hindrance::Still(Box::new(SpoolError::Io(Hindrance::InUse {
                 directory: directory(),
             })))),
-            "the spool takes no new mail: the spool's disk failed: /var/spool is in use by another process: stop that one first",
-            "no admite correo nuevo (el disco ha fallado (otro proceso está usando /var/spool: deténgalo primero))",
+            "the spool takes no new mail: /var/spool is in use by another process: stop that one first",
+            "no admite correo nuevo (otro proceso está usando /var/spool: deténgalo primero)",
         ),
         (
             SpoolError::Full(Hindrance::Reserve { free: 3, directory: directory(), reserve: 64 }),
@@ -234,8 +234,8 @@ fn trouble_of_the_queues_store_is_kept_and_said_in_both_languages() {
         ),
         (
             SpoolError::Io(Hindrance::QueuedAlready(MessageId::from_u64(1 << 40))),
-            "the spool's disk failed: message 010000000000 is queued already",
-            "el disco ha fallado (el mensaje 010000000000 ya está en la cola)",
+            "message 010000000000 is queued already",
+            "el mensaje 010000000000 ya está en la cola",
         ),
     ] {
         let cause = Cause::CopyNotStored { why };

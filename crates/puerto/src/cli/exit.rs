@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use puerto_spool::{Hindrance, SpoolError};
+
 use super::output::tell;
 use crate::config::ConfigErrors;
 use crate::control::ClientError;
@@ -44,6 +46,33 @@ pub enum Sysexit {
     NoPermission = 77,
     /// The configuration is wrong.
     Config = 78,
+}
+
+impl Sysexit {
+    /// What a store that cannot do something means: what will pass, what the configuration
+    /// must say otherwise, or what another user may.
+    pub fn of_store(error: &SpoolError) -> Self {
+        use Hindrance as H;
+        use nix::libc;
+        match error.hindrance() {
+            Some(H::Unusable { why, .. } | H::Unreadable { why, .. }) => match why.hindrance() {
+                Some(H::System(Some(libc::EACCES | libc::EPERM), _)) => Self::NoPermission,
+                Some(H::System(Some(libc::ENOENT | libc::ENOTDIR | libc::EISDIR), _)) => {
+                    Self::Config
+                }
+                _ => Self::of_store(why),
+            },
+            Some(H::System(Some(libc::EACCES | libc::EPERM), _)) => Self::NoPermission,
+            Some(
+                H::DatabaseUrl { .. }
+                | H::SchemaOlder { .. }
+                | H::SchemaNewer { .. }
+                | H::NameTaken { .. }
+                | H::TooManyNodes { .. },
+            ) => Self::Config,
+            _ => Self::TryAgain,
+        }
+    }
 }
 
 impl From<Sysexit> for ExitCode {
@@ -153,6 +182,10 @@ pub fn client_error(error: &ClientError) -> Said {
         ),
         ClientError::Refused { code, message } => Said::of_both(|language| match language {
             Language::English => message.clone(),
+            // What it says of the matter itself is worth more than where else to look.
+            Language::Spanish if *code == ErrorCode::Failed => {
+                format!("{}: «{message}»", refused(*code))
+            }
             Language::Spanish => refused(*code).to_owned(),
         }),
     }
@@ -169,7 +202,7 @@ fn refused(code: ErrorCode) -> &'static str {
         ErrorCode::Denied => "este usuario no puede hacerlo: pruebe como root o con sudo",
         ErrorCode::NotFound => "ese mensaje no está (o ya no está) en la cola",
         ErrorCode::Busy => "el servidor atiende a demasiados clientes a la vez",
-        ErrorCode::Failed => "el servidor no ha podido hacerlo: su registro dice por qué",
+        ErrorCode::Failed => "el servidor no ha podido hacerlo",
     }
 }
 
@@ -187,5 +220,60 @@ impl From<io::Error> for Failure {
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
         Self::new(Sysexit::Config, Said::of_both(|language| errors.render(false, None, language)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(number: i32) -> SpoolError {
+        let why = Box::new(SpoolError::from(&io::Error::from_raw_os_error(number)));
+        SpoolError::Io(Hindrance::Unusable { file: "/etc/puerto/database-password".into(), why })
+    }
+
+    #[test]
+    fn trouble_that_is_no_disks_is_not_called_so_and_only_what_may_pass_is_tried_again() {
+        use nix::libc::{EACCES, EIO, ENOENT};
+        let database = || "postgres://db1/puerto".to_owned();
+        let io = SpoolError::Io;
+        for (error, code) in [
+            (of_file(ENOENT), Sysexit::Config),
+            (of_file(EACCES), Sysexit::NoPermission),
+            (of_file(EIO), Sysexit::TryAgain),
+            (io(Hindrance::DatabaseUrl { what: "nonsense".into() }), Sysexit::Config),
+            (
+                io(Hindrance::SchemaNewer { database: database(), version: 9, known: 5 }),
+                Sysexit::Config,
+            ),
+            (
+                io(Hindrance::SchemaOlder { database: database(), version: 1, known: 5 }),
+                Sysexit::Config,
+            ),
+            (io(Hindrance::InUse { directory: "/var/lib/puerto".into() }), Sysexit::TryAgain),
+            (io(Hindrance::NotReplicated { database: database() }), Sysexit::TryAgain),
+            (
+                SpoolError::ReadOnly(Hindrance::DatabaseSilent { database: database() }),
+                Sysexit::TryAgain,
+            ),
+        ] {
+            assert_eq!(Sysexit::of_store(&error), code, "{error}");
+            let said = crate::lang::spool_error(&error);
+            for (language, untrue) in [
+                (Language::English, ["disk", "spool"]),
+                (Language::Spanish, ["disco", "admite correo nuevo ("]),
+            ] {
+                let said = said.of(language);
+                assert!(!untrue.iter().any(|word| said.contains(word)), "{said}");
+            }
+        }
+        let failed = io(Hindrance::System(Some(EIO), "Input/output error".into()));
+        assert!(failed.to_string().starts_with("the spool's disk failed: "));
+    }
+
+    #[test]
+    fn why_the_server_could_not_do_it_is_said_in_spanish_too() {
+        let error = ClientError::Refused { code: ErrorCode::Failed, message: "db1 is away".into() };
+        assert!(client_error(&error).of(Language::Spanish).contains("db1 is away"));
     }
 }

@@ -81,6 +81,6 @@ pub(super) fn exit_code(error: &StartError) -> Sysexit {
         StartError::Privileges(_) => Sysexit::OsError,
         StartError::Bind(_) => Sysexit::Unavailable,
         // Nothing was changed; when the disk is as it should be, a start goes well.
-        StartError::Spool(_) => Sysexit::TryAgain,
+        StartError::Spool(_) | StartError::Store(_) => Sysexit::TryAgain,
     }
 }

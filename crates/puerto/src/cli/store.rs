@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use puerto_spool::transfer::Moved;
 use puerto_spool::{Backend, transfer};
 use serde_json::json;
 
 use super::exit::{Failure, Sysexit, end};
-use super::output::say;
+use super::output::{say, tell};
 use super::serve::exit_code;
 use super::spanish::Spanish as _;
 use crate::config::Config;
-use crate::lang::{Language, Said, Text, spool_error};
+use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::serve::{StartError, store};
 
 /// Care for the place where the queue is kept.
@@ -78,6 +79,29 @@ const MIGRATED: Text = Text::new(
     "las tablas tienen la versión {to} (tenían la {from})",
 );
 const MOVED: Text = Text::new("{count} messages moved", "{count} mensajes trasladados");
+const LEFT: Text = Text::new(
+    "message {id} was not moved: {error}",
+    "no se ha trasladado el mensaje {id}: {error}",
+);
+const FOUND: Text = Text::new("found damaged: {damage}", "se han encontrado daños: «{damage}»");
+const STAY_HERE: Text = Text::new(
+    "messages that stay in state_dir: {count}. To have their senders told, take `url` and \
+     `password_file` out of `[store]` and start the server: `puerto queue list` shows what it \
+     has, `puerto queue remove ID` forgets a message. Then stop it, put both back and copy again",
+    "mensajes que se quedan en state_dir: {count}. Para que se avise a sus remitentes, quite `url` \
+     y `password_file` de `[store]` y arranque el servidor: `puerto queue list` muestra lo que \
+     tiene, `puerto queue remove ID` olvida un mensaje. Después deténgalo, vuelva a poner ambas \
+     claves y copie otra vez",
+);
+const STAY_THERE: Text = Text::new(
+    "messages that stay in the database: {count}. To have their senders told, start a server with \
+     `url` in `[store]`: `puerto queue list` shows what it has and what it cannot read, `puerto \
+     queue remove ID` forgets a message. Then stop it and copy again",
+    "mensajes que se quedan en la base de datos: {count}. Para que se avise a sus remitentes, \
+     arranque un servidor con `url` en `[store]`: `puerto queue list` muestra lo que tiene y lo \
+     que no puede leer, `puerto queue remove ID` olvida un mensaje. Después deténgalo y copie otra \
+     vez",
+);
 const COUNTED: Text = Text::new("{folder}: {count} messages", "{folder}: {count} mensajes");
 const IN_USE: Text = Text::new(
     "the node {name} works on that queue: stop it first",
@@ -125,9 +149,32 @@ fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sys
     bar.finish_and_clear();
     from.close();
     to.close();
-    let moved = moved.map_err(|error| of_store(&error))?.to_string();
-    say(&MOVED.with(language, &[("count", &moved)]))?;
-    Ok(Sysexit::Ok)
+    let moved = moved.map_err(|error| of_store(&error))?;
+    say(&MOVED.with(language, &[("count", &moved.messages.to_string())]))?;
+    Ok(tell_left(&moved, arguments.from, language))
+}
+
+// Each by its id, and what can be done about those that are still there.
+fn tell_left(moved: &Moved, from: Place, language: Language) -> Sysexit {
+    for (id, error) in &moved.left {
+        let error = spool_error(error);
+        let (id, error) = (id.to_string(), error.of(language));
+        tell(&LEFT.with(language, &[("id", &id), ("error", &error)]));
+    }
+    for line in &moved.damage {
+        tell(&FOUND.with(language, &[("damage", line)]));
+    }
+    if moved.stay > 0 {
+        let text = match from {
+            Place::Segments => STAY_HERE,
+            Place::Postgres => STAY_THERE,
+        };
+        tell(&text.with(language, &[("count", &moved.stay.to_string())]));
+    }
+    match moved.stay == 0 && moved.left.is_empty() && moved.damage.is_empty() {
+        true => Sysexit::Ok,
+        false => Sysexit::DataError,
+    }
 }
 
 // Without a queue nothing is made, so that asking leaves no trace.
@@ -180,9 +227,26 @@ fn url(config: &Config) -> Result<&str, Failure> {
 }
 
 pub(super) fn failed(error: StartError) -> Failure {
-    Failure::new(exit_code(&error), error.said())
+    let code = match &error {
+        // A command may say more of it than a server, which whoever supervises it starts again.
+        StartError::Store(error) => Sysexit::of_store(error),
+        other => exit_code(other),
+    };
+    or_as_root(code, error.said())
+}
+
+// Whoever is not root may have no more to mend than that.
+fn or_as_root(code: Sysexit, why: Said) -> Failure {
+    let is_denied = code == Sysexit::NoPermission && !nix::unistd::geteuid().is_root();
+    let why = match is_denied {
+        true => {
+            said_of!("{why}; try as root or with sudo", "{why}; pruebe como root o con sudo"; why = why)
+        }
+        false => why,
+    };
+    Failure::new(code, why)
 }
 
 pub(super) fn of_store(error: &puerto_spool::SpoolError) -> Failure {
-    Failure::new(Sysexit::TryAgain, spool_error(error))
+    or_as_root(Sysexit::of_store(error), spool_error(error))
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::{AccessFlags, eaccess};
+use puerto_spool::postgres;
 use serde_json::{Value, json};
 
 use super::clock::now;
@@ -15,7 +16,7 @@ use crate::accounts::{Book, BookError};
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, said_of};
+use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::local;
 use crate::rights::{self, Identity};
 use crate::sender;
@@ -43,6 +44,19 @@ kinds! {
          chmod 0640 {file}",
         "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: chgrp $(id \
          -g {user}) {file} && chmod 0640 {file}";
+    NO_DATABASE_PASSWORD = "database.password" Error:
+        "{file} holds no password", "{file} no contiene ninguna contraseña",
+        "write it into the first line", "escríbala en la primera línea";
+    HIDDEN_DATABASE_PASSWORD = "database.password-hidden" Error:
+        "{user}, as whom the server runs, may not read {file}; run: chgrp $(id -g {user}) {file} && \
+         chmod 0640 {file}",
+        "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: chgrp $(id \
+         -g {user}) {file} && chmod 0640 {file}";
+    LONELY_NODE = "database.node-alone" Warning:
+        "a node's name, but no database whose nodes have names",
+        "un nombre de nodo, pero ninguna base de datos cuyos nodos tengan nombre",
+        "name it as `store.url`, or take `store.node` out",
+        "indíquela en `store.url`, o quite `store.node`";
     NOBODY = "accounts.none" Warning:
         "nobody can log in: {file} has no account",
         "nadie puede identificarse: {file} no tiene ninguna cuenta",
@@ -141,6 +155,7 @@ pub(super) fn of(config: &Config, text: &str) -> Vec<Tried> {
     trial.log(config);
     trial.certificate(config);
     trial.passwords(config);
+    trial.database(config);
     trial.keys(config);
     trial.addresses(config);
     trial.listeners(config);
@@ -264,6 +279,40 @@ impl Trial<'_> {
                 }
                 Err(error) => self.failed(Severity::Warning, key, &file, &error),
             }
+        }
+    }
+
+    // Without it no mail is taken at all.
+    fn database(&mut self, config: &Config) {
+        let Some(url) = &config.store.url else {
+            if line_of(self.text, "store.node").is_some() {
+                self.add("store.node", LONELY_NODE.into());
+            }
+            return;
+        };
+        // The certificates that it names are read as whoever runs the server.
+        let checked = rights::act(self.service.as_ref(), || Ok(postgres::check_url(url)));
+        if let Ok(Err(error)) = checked {
+            self.bare(Severity::Error, "store.url", false, spool_error(&error));
+        }
+        let Some(path) = &config.store.password_file else { return };
+        let (key, file) = ("store.password_file", path.display().to_string());
+        let read = || rights::read_secret(path);
+        match read().and_then(|_| rights::act(self.service.as_ref(), read)) {
+            Ok(text) if text.lines().next().unwrap_or_default().is_empty() => {
+                self.add(key, NO_DATABASE_PASSWORD.put("file", &file));
+            }
+            Ok(_) => {}
+            Err(error) if error.get_ref().is_some() => {
+                self.failed(Severity::Warning, key, &file, &error);
+            }
+            Err(error)
+                if self.service.is_some() && error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                let hidden = HIDDEN_DATABASE_PASSWORD.put("user", &config.user);
+                self.add(key, hidden.put("file", &file));
+            }
+            Err(error) => self.failed(Severity::Error, key, &file, &error),
         }
     }
 
@@ -501,6 +550,15 @@ mod tests {
                 path(file)
             )
         };
+        std::fs::write(path("secret"), "s3cret\n").unwrap();
+        std::fs::set_permissions(path("secret"), PermissionsExt::from_mode(0o600)).unwrap();
+        let database = |options: &str, file: &str| {
+            let file = path(file);
+            format!(
+                "{QUIET}{listen}[store]\nurl = \"postgres://u@db1.example/p{options}\"\n\
+                 password_file = \"{file}\"\n"
+            )
+        };
         for (text, expected) in [
             (format!("{QUIET}{listen}"), vec![]),
             (
@@ -573,6 +631,18 @@ mod tests {
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("empty"), vec![(Warning, "relayhost_password_file", Some(4))]),
+            (database("", "none"), vec![(Error, "store.password_file", Some(6))]),
+            (database("", "empty"), vec![(Error, "store.password_file", Some(6))]),
+            (database("", "open"), vec![(Warning, "store.password_file", Some(6))]),
+            (database("", "secret"), vec![]),
+            (database("?sslmode=require", "secret"), vec![]),
+            (database("?sslmode=quatsch", "secret"), vec![(Error, "store.url", Some(5))]),
+            (database("?foo=bar", "secret"), vec![(Error, "store.url", Some(5))]),
+            (database("?sslrootcert=/none", "secret"), vec![(Error, "store.url", Some(5))]),
+            (
+                format!("{QUIET}{listen}[store]\nnode = \"mail1\"\n"),
+                vec![(Warning, "store.node", Some(5))],
+            ),
         ] {
             assert_eq!(tried(&text), expected, "{text}");
         }

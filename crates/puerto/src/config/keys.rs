@@ -518,7 +518,7 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
     "store" "node" = Computed("\"mail.example.com\"", Text::same("hostname"));
         Text::new("a name that no other node has, or \"\" for hostname", "un nombre que no tenga ningún otro nodo, o \"\" para usar hostname");
         Text::new("This node's name in the cluster.", "El nombre de este nodo en el clúster.");
-        |d, v| store(&mut d.node, value::optional(v, value::text));
+        |d, v| store(&mut d.node, value::optional(v, value::node));
         |c| quote(&c.store.node);
 
     "history" "keep" = Written("\"14d\"");

@@ -195,6 +195,7 @@ fn impossible_values_and_combinations_are_refused() {
             "into a file of its own",
         ),
         ("[store]\npassword_file = \"/p\"", "store.password_file", "no database"),
+        ("[store]\nnode = \"mail 1;x\"", "store.node", "no node's name"),
         ("[local]\nmailbox = \"mailbox\"", "local.mailbox", "not a kind"),
         ("[local]\nmailbox = \"lmtp:dovecot\"", "local.mailbox", "HOST:PORT"),
         ("[limits]\nmessage_size = -1", "limits.message_size", "negative"),

@@ -333,6 +333,21 @@ pub(super) fn policy_mode(node: &Node<'_>) -> Read<PolicyMode> {
     choice(node, &PolicyMode::ALL.map(|one| (one.name(), one)))
 }
 
+/// The name of a node, which stands in lists, the log and the database.
+pub(super) fn node(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| {
+        let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if text.chars().all(fits) && text.len() <= 253 {
+            return Ok(text.to_owned());
+        }
+        Err(said!(
+            "`{text}` is no node's name: letters, digits, `.`, `-` and `_` may stand in it",
+            "`{text}` no vale como nombre de nodo: puede llevar letras, cifras, `.`, `-` y `_`";
+            text = text
+        ))
+    })
+}
+
 /// The URL of a database. A password does not belong into a file that others may read.
 pub(super) fn database(node: &Node<'_>) -> Read<String> {
     parsed(node, |text| {

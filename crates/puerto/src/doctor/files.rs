@@ -89,8 +89,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     let listens = !config.listen.submission.is_empty() || !config.listen.submissions.is_empty();
     // With such a listener it is tried with the configuration.
     let accounts = (!listens).then_some(&config.accounts.file);
-    let all = accounts.into_iter().chain(&config.store.password_file);
-    all.filter(|file| file.exists()).cloned().collect()
+    accounts.into_iter().filter(|file| file.exists()).cloned().collect()
 }
 
 fn about(finding: Finding, path: &Path) -> Finding {

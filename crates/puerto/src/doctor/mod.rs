@@ -1,5 +1,5 @@
 //! What is wrong on this machine, looked at from outside of the daemon and without the
-//! network: files and who may read and change them, users, the disk below the queue, the
+//! network, but for the database that has the queue: files and who may read and change them, users, the disk below the queue, the
 //! clock, ports and who holds them, the certificate's end, the service and its process, and
 //! the names by which programs call a mail server.
 //!
@@ -11,6 +11,7 @@
 mod certificate;
 mod clock;
 mod commands;
+mod database;
 mod disk;
 mod files;
 mod ports;
@@ -92,16 +93,20 @@ pub fn look(machine: &Machine<'_>) -> Vec<Section> {
             ports::look(machine),
         ];
     }
-    vec![
+    let mut sections = vec![
         files::look(machine),
         users::look(machine.config),
         disk::look(machine.config, machine.reserve),
+    ];
+    sections.extend(database::look(machine));
+    sections.extend([
         clock::look(machine.config, machine.program, machine.now),
         ports::look(machine),
         certificate::look(machine.config, machine.now),
         service::look(machine),
         commands::look(machine.program),
-    ]
+    ]);
+    sections
 }
 
 /// A path or name as a shell takes it.

@@ -74,11 +74,17 @@ pub fn spool_error(error: &SpoolError) -> Said {
 
 in_spanish! { SpoolError:
     Self::Full(what) => "el disco está lleno ({})", what.in_spanish();
+    Self::ReadOnly(what) | Self::Io(what) if what.stands_alone() => "{}", what.in_spanish();
     Self::ReadOnly(what) => "no admite correo nuevo ({})", what.in_spanish();
     Self::Io(what) => "el disco ha fallado ({})", what.in_spanish();
     Self::Damaged { id, what } => "el mensaje {id} está dañado («{what}»)";
     Self::NotFound(id) | Self::LeaseLost(id) => "no se encuentra el mensaje {id}";
     Self::Held(id) => "el mensaje {id} está retenido";
+}
+
+// What has a file's name before it needs no word of whose file it is.
+fn bare(why: &SpoolError) -> String {
+    why.hindrance().map_or_else(|| why.in_spanish(), InSpanish::in_spanish)
 }
 
 in_spanish! { Hindrance:
@@ -97,8 +103,8 @@ in_spanish! { Hindrance:
     Self::EnvelopeTooLarge => "el sobre es demasiado grande";
     Self::EnvelopeDistorted => "el sobre no se puede guardar tal como es";
     Self::InUse { directory } => "otro proceso está usando {directory}: deténgalo primero";
-    Self::Unusable { file, why } => "no se puede usar {file}: {}", why.in_spanish();
-    Self::Unreadable { folder, why } => "no se puede leer {folder}: {}", why.in_spanish();
+    Self::Unusable { file, why } => "no se puede usar {file}: {}", bare(why);
+    Self::Unreadable { folder, why } => "no se puede leer {folder}: {}", bare(why);
     Self::NothingThere { segments, directory } =>
         "la cola estaba en {segments}, y ahí no hay nada: si está en un disco propio, móntelo \
          primero; para empezar con una cola vacía, elimine {directory}/identity y \
@@ -124,8 +130,8 @@ in_spanish! { Hindrance:
     Self::SchemaNewer { database, version, known } =>
         "las tablas de {database} tienen la versión {version} y este programa conoce la {known}: \
          use el programa que las hizo, u otro más nuevo";
-    Self::NameTaken { name } =>
-        "otro proceso participa en el clúster como {name}: dé a cada nodo un nombre propio, con \
+    Self::NameTaken { name, by } =>
+        "otro proceso participa en el clúster como {name}, en {by}: dé a cada nodo un nombre propio, con \
          `[store] node`";
     Self::TooManyNodes { database } =>
         "en {database} han participado 255 nodos y no queda número para otro";

@@ -17,11 +17,11 @@ pub trait InSpanish: Display {
 
 /// The Spanish of each variant, with what is put into it.
 macro_rules! in_spanish {
-    ($type:ty: $($variant:pat => $text:literal $(, $value:expr)*;)*) => {
+    ($type:ty: $($variant:pat $(if $when:expr)? => $text:literal $(, $value:expr)*;)*) => {
         impl $crate::lang::InSpanish for $type {
             fn in_spanish(&self) -> String {
                 match self {
-                    $($variant => format!($text $(, $value)*),)*
+                    $($variant $(if $when)? => format!($text $(, $value)*),)*
                 }
             }
         }

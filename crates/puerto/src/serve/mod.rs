@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use puerto_smtp::{Domain, ReversePath, TlsWish};
 use puerto_spool::clock::{Clock, SystemClock};
-use puerto_spool::{Backend, Desk, Health, HeldBack};
+use puerto_spool::{Backend, Desk, Health, HeldBack, SpoolError};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -39,7 +39,7 @@ use crate::dns::Resolver;
 use crate::drop;
 use crate::history::History;
 use crate::intake::{self, Intake, KeyRing, Wake};
-use crate::lang::{Said, said, said_of, system};
+use crate::lang::{Said, said, said_of, spool_error, system};
 use crate::local::Mailboxes;
 use crate::local::agent::{self, AgentHandle};
 use crate::orders::Orders;
@@ -107,6 +107,9 @@ pub enum StartError {
     /// The spool cannot be opened.
     #[error("the spool cannot be opened: {0}")]
     Spool(Said),
+    /// The store says why it cannot be opened.
+    #[error("the spool cannot be opened: {0}")]
+    Store(SpoolError),
 }
 
 impl StartError {
@@ -130,6 +133,10 @@ impl StartError {
             Self::Spool(said) => said_of!(
                 "the spool cannot be opened: {why}",
                 "no se puede abrir el almacén de la cola: {why}"; why = said
+            ),
+            Self::Store(error) => said_of!(
+                "the spool cannot be opened: {why}",
+                "no se puede abrir el almacén de la cola: {why}"; why = spool_error(error)
             ),
         }
     }

@@ -1,16 +1,17 @@
 //! Which store keeps the queue, and how it is opened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use puerto_spool::Backend;
 use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
-use puerto_spool::postgres::{self, Migrated, PostgresStore};
+use puerto_spool::postgres::{self, Migrated, PostgresStore, Seen};
 use puerto_spool::segments::{Options, SegmentSpool};
+use puerto_spool::{Backend, SpoolError};
 
 use super::{StartError, notice, privileges};
 use crate::config::Config;
-use crate::lang::{said, spool_error};
+use crate::lang::said;
 use crate::survey::mounts;
 use crate::telemetry::MailLog;
 
@@ -32,6 +33,14 @@ pub(super) fn open(
     };
     let text = format!("the queue is in {}: {standbys}", store.shown());
     notice(log, "info", &text);
+    if let namesakes @ [_, ..] = store.namesakes() {
+        let (name, others) = (&config.store.node, namesakes.join(", "));
+        let text = format!(
+            "{others} takes part in the cluster as {name}, too, and takes no mail from now on: give \
+             each node a name of its own, by `[store] node`"
+        );
+        notice(log, "error", &text);
+    }
     if !durability.fsync {
         notice(
             log,
@@ -69,9 +78,7 @@ fn sized(config: &Config, disk: Option<u64>) -> Result<Arc<dyn Backend>, StartEr
         Arc::new(SystemDisk),
         Arc::new(SystemClock),
     );
-    spool
-        .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
-        .map_err(|e| StartError::Spool(spool_error(&e)))
+    spool.map(|spool| Arc::new(spool) as Arc<dyn Backend>).map_err(StartError::Store)
 }
 
 /// Octets that the queue leaves free on its disk: with fewer, it takes no new mail.
@@ -83,7 +90,7 @@ pub fn reserve(config: &Config) -> u64 {
 
 /// The queue of all nodes, which this process joins under a name. Waits for the database.
 pub fn database(config: &Config, url: &str, name: &str) -> Result<Arc<PostgresStore>, StartError> {
-    PostgresStore::open(options(config, url, name)).map_err(|e| StartError::Spool(spool_error(&e)))
+    PostgresStore::open(options(config, url, name)).map_err(StartError::Store)
 }
 
 /// The same for whoever moves messages from or to it.
@@ -93,8 +100,12 @@ pub fn database_to_move(config: &Config, url: &str) -> Result<Arc<PostgresStore>
 
 /// Brings the database's tables to this program's version. Waits for the database.
 pub fn migrate(config: &Config, url: &str) -> Result<Migrated, StartError> {
-    postgres::migrate(&options(config, url, &config.store.node))
-        .map_err(|e| StartError::Spool(spool_error(&e)))
+    postgres::migrate(&options(config, url, &config.store.node)).map_err(StartError::Store)
+}
+
+/// Looks at the database, for so long, and changes nothing in it.
+pub fn look(config: &Config, url: &str, span: Duration) -> Result<Seen, SpoolError> {
+    postgres::look(&options(config, url, &config.store.node), span)
 }
 
 /// Becomes the service's user for good, as the daemon does, so that whatever is written

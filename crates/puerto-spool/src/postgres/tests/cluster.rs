@@ -122,6 +122,23 @@ impl Cluster {
         }
     }
 
+    /// Stops all its processes where they are, until what is returned is dropped.
+    pub(super) fn freeze(&self) -> Frozen {
+        use nix::sys::signal::{Signal, kill};
+        let postmaster = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner);
+        let main = postmaster.as_ref().unwrap().id();
+        let stop = |process: u32| {
+            let process = nix::unistd::Pid::from_raw(process.cast_signed());
+            let _ = kill(process, Signal::SIGSTOP);
+            process
+        };
+        // It is to begin no other meanwhile.
+        let first = stop(main);
+        let mut all: Vec<_> = children(main).into_iter().map(stop).collect();
+        all.push(first);
+        Frozen(all)
+    }
+
     /// An empty database of this name; its URL.
     pub(super) fn database(&self, name: &str) -> String {
         self.run(&format!("CREATE DATABASE {name}"));
@@ -159,6 +176,17 @@ impl Cluster {
                 _ => None,
             }))
         })
+    }
+}
+
+/// Processes that are stopped.
+pub(super) struct Frozen(Vec<nix::unistd::Pid>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for process in &self.0 {
+            let _ = nix::sys::signal::kill(*process, nix::sys::signal::Signal::SIGCONT);
+        }
     }
 }
 

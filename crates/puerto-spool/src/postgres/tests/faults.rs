@@ -467,6 +467,46 @@ fn ids_go_on_after_a_restart_and_a_name_is_one_nodes() {
 }
 
 #[test]
+fn who_takes_anothers_name_is_told_of_it_by_which_machine() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("namesakes");
+    // As the sessions of nodes on another machine are called.
+    let other = |node: &str| {
+        let url = format!("{url}?application_name=puerto%20{node}@elsewhere");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        });
+        (runtime, client)
+    };
+    let first = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    assert_eq!(first.namesakes(), [""; 0]);
+    let others = [other("one"), other("one-more"), other("on")];
+    let second = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    assert_eq!(second.namesakes(), ["elsewhere (127.0.0.1)"]);
+    let mut by = String::new();
+    until("who was first knows by whom", || match first.draft().map(drop) {
+        Err(SpoolError::ReadOnly(Hindrance::NameTaken { by: who, .. })) => {
+            by = who;
+            true
+        }
+        _ => false,
+    });
+    assert_eq!(by, "elsewhere (127.0.0.1)");
+    drop(others);
+}
+
+#[test]
 fn an_old_snapshot_does_not_stop_the_queue_and_edits_reach_the_other_node() {
     if !cluster::is_there() {
         return;
@@ -536,3 +576,99 @@ fn a_server_must_prove_its_name_where_that_is_asked() {
 
 /// A whole backend is one that any node may be.
 const _: fn(Arc<PostgresStore>) -> Arc<dyn Backend> = |store| store;
+
+#[test]
+fn a_database_that_hangs_is_given_up_in_time_and_nothing_of_it_is_delivered_twice() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("hangs");
+    let one = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    let before = commit(&one, "a@one.example").unwrap();
+    until("it is heard of", || one.living() == 1);
+    let frozen = cluster.freeze();
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        // Some are sent and never answered, the others come when all connections wait.
+        let committing: Vec<_> = (0..LANES * 3)
+            .map(|n| {
+                let one = &one;
+                scope.spawn(move || commit(one, &format!("a@d{n}.example")))
+            })
+            .collect();
+        let asked = [
+            scope.spawn(|| one.nodes().wait().map(drop)),
+            scope.spawn(|| {
+                one.page(&PageRequest { limit: 9, ..PageRequest::default() }).wait().map(drop)
+            }),
+        ];
+        for asked in asked {
+            let silent = asked.join().unwrap();
+            let said = matches!(
+                silent,
+                Err(SpoolError::ReadOnly(
+                    Hindrance::DatabaseSilent { .. } | Hindrance::DatabaseAway { .. }
+                ))
+            );
+            assert!(said, "{silent:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        let told = one.health().wait().unwrap().refusing;
+        assert!(told.is_some_and(|why| why.contains("does not answer")));
+        assert!(one.draft().is_err(), "whoever comes now hears it at once");
+        for committed in committing {
+            let refused = committed.join().unwrap();
+            assert!(matches!(refused, Err(SpoolError::ReadOnly(_))), "{refused:?}");
+        }
+    });
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    drop(frozen);
+    until("it takes mail again", || one.draft().is_ok());
+    // Their clients come again: what was stored of them after all is forgotten.
+    until("nothing stays of what was refused", || {
+        one.page(&PageRequest { limit: 99, ..PageRequest::default() }).wait().is_ok_and(|page| {
+            page.entries.iter().map(|entry| entry.id).collect::<Vec<_>>() == [before]
+        })
+    });
+    assert_eq!(claim(&one).iter().map(|lease| lease.token.id).collect::<Vec<_>>(), [before]);
+}
+
+#[test]
+fn a_statement_that_waits_for_others_is_given_up_in_time_and_ended() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("waits");
+    let (lease, beat) = (super::HOUR * 3, super::HOUR);
+    let options = Options { lease, beat, ..options(&cluster, &url, "one") };
+    let one = PostgresStore::open(options).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let lock = "LOCK TABLE puerto.message; SELECT pg_sleep(24)";
+            cluster.in_database("waits", lock).unwrap();
+        });
+        let waiting = |of: &str| {
+            let count = format!("SELECT count(*)::text FROM {of}");
+            cluster.in_database("waits", &count).unwrap().unwrap()
+        };
+        until("nothing can be stored", || {
+            waiting(
+                "pg_locks WHERE granted AND mode = 'AccessExclusiveLock' \
+                   AND relation = 'puerto.message'::regclass",
+            ) == "1"
+        });
+        let began = std::time::Instant::now();
+        let refused = commit(&one, "a@one.example");
+        assert!(matches!(refused, Err(SpoolError::ReadOnly(_))), "{refused:?}");
+        assert!(began.elapsed() < Duration::from_secs(22), "{:?}", began.elapsed());
+        until("its statement is ended", || {
+            waiting(
+                "pg_stat_activity WHERE wait_event_type = 'Lock' \
+                   AND query LIKE '%INSERT INTO message%' AND query NOT LIKE '%LIKE%'",
+            ) == "0"
+        });
+    });
+    assert_eq!(queued(&one).len(), 0);
+}

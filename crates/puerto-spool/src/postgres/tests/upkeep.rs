@@ -284,3 +284,63 @@ fn what_the_database_leaves_lying_is_cleared_away() {
     });
     assert!(commit(&one, "a@one.example").is_ok());
 }
+
+#[test]
+fn a_look_tells_how_a_database_is_and_what_its_role_may_see() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("looked");
+    cluster.run("CREATE ROLE plain LOGIN");
+    let plain = options(&cluster, &url.replace("puerto@", "plain@"), "one");
+    let look = |options| crate::postgres::look(options, std::time::Duration::from_secs(10));
+    let seen = look(&plain).unwrap();
+    assert_eq!((seen.version, &*seen.role, seen.sees_holders), (0, "plain", false));
+    cluster.run("GRANT pg_read_all_stats TO plain");
+    assert!(look(&plain).unwrap().sees_holders);
+    let own = options(&cluster, &url, "one");
+    PostgresStore::open(options(&cluster, &url, "one")).unwrap().close();
+    assert!(look(&own).unwrap().version > 0);
+    cluster.in_database("looked", "UPDATE puerto.version SET number = 99").unwrap();
+    assert!(matches!(look(&own), Err(SpoolError::Io(Hindrance::SchemaNewer { .. }))));
+}
+
+#[test]
+fn what_is_damaged_stays_when_the_queue_moves_and_all_else_goes() {
+    use crate::memory::MemorySpool;
+    use crate::transfer::{self, Place};
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("moves");
+    let from = PostgresStore::open(options(&cluster, &url, "one")).unwrap();
+    let large = |id| message(id, &["a@one.example"], &[b'x'; 2_000_000], Timestamp::default());
+    let whole: Vec<MessageId> = (0..5).map(|_| commit(&from, "a@one.example").unwrap()).collect();
+    let chunked = from.new_id();
+    from.commit(large(chunked)).wait().unwrap();
+    from.close();
+    let change = |sql: &str| cluster.in_database("moves", sql).unwrap();
+    change(&format!("UPDATE puerto.message SET content = 'cut' WHERE id = {}", whole[1].as_u64()));
+    change(&format!("UPDATE puerto.message SET common = '\\x00' WHERE id = {}", whole[3].as_u64()));
+    change("DELETE FROM puerto.chunk WHERE n = 1");
+    let from = PostgresStore::open(options(&cluster, &url, "two")).unwrap();
+    let to = MemorySpool::new(from.clock());
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) =
+        (Place { name: "here", store: &*from }, Place { name: "there", store: &to });
+    let moved = transfer::run(source, target, folder.path(), |_, _| ()).unwrap();
+    assert_eq!((moved.messages, moved.stay), (3, 3), "{moved:?}");
+    let left: Vec<MessageId> = moved.left.iter().map(|(id, _)| *id).collect();
+    assert_eq!(left, [whole[1], chunked]);
+    let named = moved.damage.iter().any(|line| line.contains(&whole[3].to_string()));
+    assert!(named, "{:?}", moved.damage);
+    let there: Vec<MessageId> = to.entries().iter().map(|entry| entry.id).collect();
+    assert_eq!(there, [whole[0], whole[2], whole[4]]);
+    assert_eq!(queued(&from), [whole[1], chunked].into(), "and they are held no more");
+    assert_eq!(
+        change("SELECT count(*)::text FROM puerto.message WHERE held").as_deref(),
+        Some("0")
+    );
+}

@@ -450,7 +450,7 @@ pub(super) async fn serve(config: Config, file: &Path) -> Result<Daemon, StartEr
     loop {
         let prepared = Prepared::new(config.clone())?.with_small_store();
         match Daemon::start(prepared, Some(file.to_owned())).await {
-            Err(StartError::Spool(_)) if since.elapsed() < CLOSING => {
+            Err(StartError::Spool(_) | StartError::Store(_)) if since.elapsed() < CLOSING => {
                 tokio::time::sleep(LOOK_AGAIN / 3).await;
             }
             started => return started,
