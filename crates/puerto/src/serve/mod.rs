@@ -12,6 +12,7 @@ pub mod keeper;
 mod memory;
 mod notify;
 mod policies;
+mod prepared;
 mod privileges;
 mod reports;
 mod signals;
@@ -22,16 +23,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_smtp::{Domain, ReversePath, TlsWish};
-use puerto_spool::clock::{Clock, SystemClock};
+use puerto_spool::clock::Clock;
 use puerto_spool::{Backend, Desk, Health, HeldBack, SpoolError};
-use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
 use crate::acme;
 use crate::bounce::Bouncer;
-use crate::cause::Cause;
 use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::{Remote, open_files};
@@ -39,39 +38,31 @@ use crate::dns::Resolver;
 use crate::drop;
 use crate::history::History;
 use crate::intake::{self, Intake, KeyRing, Wake};
-use crate::lang::{Said, said, said_of, spool_error, system};
+use crate::lang::{Said, said, said_of, spool_error};
 use crate::local::Mailboxes;
-use crate::local::agent::{self, AgentHandle};
+use crate::local::agent::AgentHandle;
 use crate::orders::Orders;
 use crate::queue;
-use crate::receive::{self, Inherited, Listeners};
+use crate::receive;
 use crate::recipients::Recipients;
 use crate::returns::Returns;
 use crate::rights;
 use crate::route::{Router, Routing};
-use crate::telemetry::{self, Event, MailLog, Reopen};
+use crate::telemetry::{Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
-use crate::web::{Answers, Doors, Site};
+use crate::web::{Answers, Site};
 
 use keeper::Keeper;
 
 pub use memory::{fit_arenas, fit_threads};
 pub use notify::{is_supervised, notify, ready, reloading, watchdog};
+pub use prepared::Prepared;
 pub use signals::{Signals, hold_back_reloads};
 
 /// How long a stop waits for the rooms to end before it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);
 /// How often the spool is asked whether something is wrong with it.
 const LOOK_AT_SPOOL: Duration = Duration::from_secs(2);
-
-// What may end and must not end what waits beside it.
-async fn always(work: impl Future<Output = ()>) {
-    work.await;
-    std::future::pending().await
-}
-
-/// How long a database is left in peace that cannot be used.
-const AGAIN: Duration = Duration::from_secs(1);
 
 const NO_DROP_AGENT: &str = "what sendmail has left while the server did not run is not taken";
 
@@ -139,155 +130,6 @@ impl StartError {
                 "no se puede abrir el almacén de la cola: {why}"; why = spool_error(error)
             ),
         }
-    }
-}
-
-/// Everything that was made with root's rights, held by a process that has given
-/// them up.
-pub struct Prepared {
-    config: Config,
-    listeners: Listeners,
-    control: control::Server,
-    doors: Doors,
-    tls: ServerTls,
-    keys: KeyRing,
-    log: MailLog,
-    reopen: Reopen,
-    agent: Option<AgentHandle>,
-    keeper: Option<Arc<Keeper>>,
-    drop_agent: Option<std::io::Result<drop::agent::Agent>>,
-    small_store: bool,
-    roots: Vec<CertificateDer<'static>>,
-    store: Option<Arc<dyn Backend>>,
-}
-
-impl Prepared {
-    /// Does what needs root's rights, then gives them up. Starts no thread but the
-    /// log's writer.
-    pub fn new(config: Config) -> Result<Self, StartError> {
-        let inherited = Inherited::from_environment();
-        let identity = privileges::target(&config.user)?;
-        let owner = identity.as_ref();
-        privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
-        privileges::hand_over_spool(&config.state_dir.join("spool"), owner)?;
-        privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
-        let listeners =
-            Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
-        let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
-        let doors = Doors::open(&config);
-        let tls =
-            ServerTls::load(files_of_others(&config)).map_err(|e| StartError::Tls(e.said()))?;
-        let keys = KeyRing::of(&config);
-        let (log, reopen) = telemetry::open(&config, Arc::new(SystemClock))
-            .map_err(|e| StartError::Log(e.said()))?;
-        privileges::raise_file_limit();
-        let (mut agent, mut keeper) = (None, None);
-        let drop_agent = config.pickup.directory.as_deref().map(|directory| {
-            let submit = config.run_dir.join(receive::SUBMIT_SOCKET);
-            drop::agent::Agent::spawn(directory, &submit, config.language)
-        });
-        if let Some(identity) = owner {
-            // Local mailboxes belong to their users, so one process keeps the right
-            // to become them.
-            agent = Some(agent::spawn().map_err(|error| {
-                StartError::Privileges(Cause::AgentNotStarted { error: error.into() }.said())
-            })?);
-            keeper = files_of_others(&config).map(Keeper::spawn).transpose().map_err(|error| {
-                StartError::Privileges(said_of!(
-                    "cannot start the certificate's keeper: {error}",
-                    "no se puede iniciar el guardián del certificado: {error}";
-                    error = system(&error)
-                ))
-            })?;
-            privileges::become_user(identity)?;
-        }
-        let keeper = keeper.map(Arc::new);
-        let (small_store, store) = (false, None);
-        Ok(Self {
-            config,
-            listeners,
-            control,
-            doors,
-            tls,
-            keys,
-            log,
-            reopen,
-            agent,
-            keeper,
-            drop_agent,
-            small_store,
-            roots: Vec::new(),
-            store,
-        })
-    }
-
-    /// Opens the queue, its tables brought to this program's version first where that is asked.
-    /// A database that is out of reach, or refuses us, is waited for, and
-    /// clients are sent away meanwhile: a server that ends itself is started again every few
-    /// seconds by whoever supervises it, and clients wait on its sockets for a word. `None` if
-    /// the server is told to stop before.
-    pub async fn with_store(
-        self,
-        signals: &mut Signals,
-        migrate: bool,
-    ) -> Result<Option<Self>, StartError> {
-        // At a start that goes well clients wait for a moment, and are not sent away.
-        let has_failed = Notify::new();
-        let opened = {
-            let away = async {
-                has_failed.notified().await;
-                self.listeners.turn_away(&self.config.hostname).await;
-            };
-            tokio::select! {
-                opened = self.patiently_opened(&has_failed, migrate) => opened?,
-                () = always(away) => return Ok(None),
-                () = always(watchdog()) => return Ok(None),
-                () = signals.told_to_stop() => return Ok(None),
-            }
-        };
-        Ok(Some(Self { store: Some(opened), ..self }))
-    }
-
-    async fn patiently_opened(
-        &self,
-        has_failed: &Notify,
-        migrate: bool,
-    ) -> Result<Arc<dyn Backend>, StartError> {
-        let mut told = String::new();
-        loop {
-            let (config, log, small) = (self.config.clone(), self.log.clone(), self.small_store);
-            let opened = tokio::task::spawn_blocking(move || {
-                if let (true, Some(url)) = (migrate, &config.store.url) {
-                    store::migrate(&config, url)?;
-                }
-                store::open(&config, &log, small)
-            });
-            let error = match opened.await {
-                Ok(Ok(store)) => return Ok(store),
-                Ok(Err(error)) if self.config.store.url.is_none() => return Err(error),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            has_failed.notify_one();
-            if error != told {
-                notice(&self.log, "error", &format!("{error}; no mail is taken until it can be"));
-                told = error;
-            }
-            notify("READY=1\nSTATUS=Waits for the database; no mail is taken");
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Trusting these authorities of others' certificates too, beside the system's.
-    #[must_use]
-    pub fn trusting(self, roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { roots, ..self }
-    }
-
-    /// With a queue for a few letters: many such servers have room on one disk.
-    #[must_use]
-    pub fn with_small_store(self) -> Self {
-        Self { small_store: true, ..self }
     }
 }
 
