@@ -535,6 +535,43 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_could_not_be_used_is_found_with_its_line() {
+        use Severity::{Error, Warning};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for (name, text, mode) in [("open", "s3cret\n", 0o644), ("empty", "\n", 0o600)] {
+            std::fs::write(path(name), text).unwrap();
+            std::fs::set_permissions(path(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let listen = "[listen]\nsmtp = []\n";
+        std::fs::write(path("secret"), "s3cret\n").unwrap();
+        std::fs::set_permissions(path("secret"), PermissionsExt::from_mode(0o600)).unwrap();
+        let database = |options: &str, file: &str| {
+            let file = path(file);
+            format!(
+                "{QUIET}{listen}[store]\nurl = \"postgres://u@db1.example/p{options}\"\n\
+                 password_file = \"{file}\"\n"
+            )
+        };
+        for (text, expected) in [
+            (database("", "none"), vec![(Error, "store.password_file", Some(6))]),
+            (database("", "empty"), vec![(Error, "store.password_file", Some(6))]),
+            (database("", "open"), vec![(Warning, "store.password_file", Some(6))]),
+            (database("", "secret"), vec![]),
+            (database("?sslmode=require", "secret"), vec![]),
+            (database("?sslmode=quatsch", "secret"), vec![(Error, "store.url", Some(5))]),
+            (database("?foo=bar", "secret"), vec![(Error, "store.url", Some(5))]),
+            (database("?sslrootcert=/none", "secret"), vec![(Error, "store.url", Some(5))]),
+            (
+                format!("{QUIET}{listen}[store]\nnode = \"mail1\"\n"),
+                vec![(Warning, "store.node", Some(5))],
+            ),
+        ] {
+            assert_eq!(tried(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
         use Severity::{Error, Warning};
         let folder = tempfile::tempdir().unwrap();
@@ -548,15 +585,6 @@ mod tests {
             format!(
                 "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\nrelayhost_password_file = \"{}\"\n{listen}",
                 path(file)
-            )
-        };
-        std::fs::write(path("secret"), "s3cret\n").unwrap();
-        std::fs::set_permissions(path("secret"), PermissionsExt::from_mode(0o600)).unwrap();
-        let database = |options: &str, file: &str| {
-            let file = path(file);
-            format!(
-                "{QUIET}{listen}[store]\nurl = \"postgres://u@db1.example/p{options}\"\n\
-                 password_file = \"{file}\"\n"
             )
         };
         for (text, expected) in [
@@ -631,18 +659,6 @@ mod tests {
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("empty"), vec![(Warning, "relayhost_password_file", Some(4))]),
-            (database("", "none"), vec![(Error, "store.password_file", Some(6))]),
-            (database("", "empty"), vec![(Error, "store.password_file", Some(6))]),
-            (database("", "open"), vec![(Warning, "store.password_file", Some(6))]),
-            (database("", "secret"), vec![]),
-            (database("?sslmode=require", "secret"), vec![]),
-            (database("?sslmode=quatsch", "secret"), vec![(Error, "store.url", Some(5))]),
-            (database("?foo=bar", "secret"), vec![(Error, "store.url", Some(5))]),
-            (database("?sslrootcert=/none", "secret"), vec![(Error, "store.url", Some(5))]),
-            (
-                format!("{QUIET}{listen}[store]\nnode = \"mail1\"\n"),
-                vec![(Warning, "store.node", Some(5))],
-            ),
         ] {
             assert_eq!(tried(&text), expected, "{text}");
         }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod hangs;
 mod notes;
 mod proxy;
 mod tally;
