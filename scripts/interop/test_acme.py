@@ -37,7 +37,7 @@ class Pebble(Process):
             "certificate": str(certificate), "privateKey": str(key),
             "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "",
             "externalAccountBindingRequired": False}}))
-        self.environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1"} | (environment or {})
+        self.environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"} | (environment or {})
         self.start()
         world.add(self)
 
