@@ -363,7 +363,9 @@ class Copy:
         finally:
             process.kill()
             process.wait()
-            run("umount", self.mount_point)
+            # Its small processes see that it is gone, and end a moment later.
+            wait_for("nobody to have the disk",
+                     lambda: run("umount", self.mount_point, check=False).returncode == 0, 10)
 
     def queued(self, image):
         """The ids of the messages that are there after a power cut."""
