@@ -116,8 +116,8 @@ def test_a_node_that_begins_before_its_database_says_so_and_waits(world):
         break_it()
         node.start()
         wait_for("clients to be sent away", lambda: greeting().startswith(b"421 4.3.0 "))
-        done = node.command("sendmail", "-i", "you@example.net", input=b"Subject: x\n\n", check=False,
-                            timeout=20)
+        done = node.host.run(node.binary, "sendmail", "--config", node.configuration, "-i",
+                             "you@example.net", input=b"Subject: x\n\n", check=False, timeout=20)
         assert done.returncode == 75, done
         mend_it()
         wait_for("it to take mail", lambda: greeting().startswith(b"220 "), 30)

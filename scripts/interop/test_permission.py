@@ -131,7 +131,7 @@ def test_a_cap_holds_and_the_letter_says_what_releases(world):
     listed = puerto.command("queue", "list", "--json").stdout.decode()
     assert listed.count('"caps.messages-hour"') == 2, listed
     [command] = [line.split() for line in text.splitlines() if "queue release" in line]
-    assert command == ["puerto", "queue", "release", "--account", "ana"], command
+    assert command == ["puerto", "queue", "release", "--held", "--account", "ana"], command
     puerto.command(*command[1:], "--yes")
     puerto.wait_empty()
     assert len(final.wait(5)) == 5

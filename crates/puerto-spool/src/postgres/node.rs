@@ -288,12 +288,17 @@ impl Core {
                 return Err(self.reach.refuse(Hindrance::NameTaken { name, by }));
             }
             Answered::Buried => {
-                self.rejoin(&session).await?;
+                let joined = tokio::time::timeout(self.lease / 3, self.rejoin(&session)).await;
+                joined.unwrap_or_else(|_| Err(self.fall_silent()))?;
                 true
             }
         };
-        let upkeep = self.keep_up(&session, all).await;
-        upkeep.map_err(|error| self.troubled(&error))
+        // No beat is sent meanwhile, and a database may begin to hang in any statement of it.
+        let upkeep = tokio::time::timeout(self.lease / 3 * 2, self.keep_up(&session, all)).await;
+        match upkeep {
+            Ok(kept) => kept.map_err(|error| self.troubled(&error)),
+            Err(_) => Err(self.fall_silent()),
+        }
     }
 
     // Where no other is seen, it is a process of the same.

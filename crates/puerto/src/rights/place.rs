@@ -191,9 +191,17 @@ impl Place {
         Ok(octets)
     }
 
-    /// Puts a file of these octets there, whole or not at all.
+    /// Puts a file of these octets there, whole or not at all. What root puts into another's
+    /// folder is that user's: the service, run by root once by hand, reads it the next time.
     pub fn replace(&self, octets: &[u8], mode: u32) -> io::Result<()> {
-        self.replace_once(octets, mode, |_| Ok(()))
+        self.replace_once(octets, mode, |file| {
+            if !geteuid().is_root() {
+                return Ok(());
+            }
+            let folder = fstat(&self.folder)?;
+            let (uid, gid) = (folder.st_uid.into(), folder.st_gid.into());
+            Ok(fchown(file, Some(uid), Some(gid))?)
+        })
     }
 
     /// The same; `prepare` does to the file what has to be done before others see it.
