@@ -19,8 +19,8 @@ kinds! {
     MEMORY = "database.fsync" Warning:
         "it does not wait for its disk (fsync = off): acknowledged mail is lost with a power cut",
         "no espera a su disco (fsync = off): el correo aceptado se pierde si se va la luz",
-        "in psql, as a superuser: ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()",
-        "en psql, como superusuario: ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()";
+        "switch fsync on in its postgresql.conf, and have it read that again",
+        "active fsync en su postgresql.conf y haga que lo lea de nuevo";
     BLIND = "database.blind" Info:
         "the role {role} may not see whose old transactions keep the database from clearing away, \
          so nothing is said of them",
