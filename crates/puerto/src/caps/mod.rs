@@ -148,7 +148,7 @@ impl Caps {
                     who: subject.who.clone(),
                     cap,
                     is_first,
-                    selection: subject.selection.clone(),
+                    selection: subject.whose.selection(),
                 })
             });
         }
@@ -205,7 +205,26 @@ struct Subject<'a> {
     key: String,
     who: String,
     caps: &'a [Cap],
-    selection: (&'static str, String),
+    whose: Whose<'a>,
+}
+
+/// By what mail in the queue is known as somebody's.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    Account(&'a str),
+    User(u32),
+    Client(IpAddr),
+}
+
+impl Whose<'_> {
+    // A condition of `puerto queue` and its value.
+    fn selection(self) -> (&'static str, String) {
+        match self {
+            Self::Account(name) => ("--account", name.to_owned()),
+            Self::User(uid) => ("--origin", Origin::LocalUser(uid).to_string()),
+            Self::Client(address) => ("--origin", format!("*[{address}]")),
+        }
+    }
 }
 
 impl Subject<'_> {
@@ -225,23 +244,20 @@ fn subjects<'a>(caps: &'a config::Caps, sending: Sending<'a>) -> Vec<Subject<'a>
         && let Some(caps) = of(&caps.accounts, name)
     {
         let (key, who) = (format!("account {name}"), name.to_owned());
-        let selection = ("--account", name.to_owned());
-        subjects.push(Subject { key, who, caps, selection });
+        subjects.push(Subject { key, who, caps, whose: Whose::Account(name) });
     }
     if let Some((uid, name)) = sending.user
         && let Some(caps) = of(&caps.users, name)
     {
         let (key, who) = (format!("user {uid}"), name.to_owned());
-        let selection = ("--origin", Origin::LocalUser(uid).to_string());
-        subjects.push(Subject { key, who, caps, selection });
+        subjects.push(Subject { key, who, caps, whose: Whose::User(uid) });
     }
     if let Some(address) = sending.client.map(|address| address.to_canonical())
         && let Some((_, caps)) = caps.clients.iter().find(|(network, _)| network.contains(address))
         && !caps.is_empty()
     {
         let (key, who) = (format!("client {}", whole(address)), address.to_string());
-        let selection = ("--origin", format!("*[{who}]"));
-        subjects.push(Subject { key, who, caps, selection });
+        subjects.push(Subject { key, who, caps, whose: Whose::Client(address) });
     }
     subjects
 }

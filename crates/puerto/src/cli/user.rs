@@ -159,19 +159,21 @@ pub fn run(command: &UserCommand, file: Option<&Path>, language: Language) -> Ex
         {
             show_addresses(&config, &account.name, *json)
         }
-        command => Desk { config: &config, language }.change(command),
+        command => {
+            Desk { config: &config, language }.change(command)?;
+            elsewhere(&config, language);
+            Ok(())
+        }
     });
-    let done = done.and_then(|()| elsewhere(file, language));
     end("puerto", done.map(|()| Sysexit::Ok), language)
 }
 
 // Whoever changes what nobody asks is told.
-fn elsewhere(file: Option<&Path>, language: Language) -> Result<(), Failure> {
-    if let Some(socket) = Config::load(file)?.accounts.dovecot {
+fn elsewhere(config: &Config, language: Language) {
+    if let Some(socket) = &config.accounts.dovecot {
         let socket = socket.display().to_string();
         tell(&ELSEWHERE.with(language, &[("socket", &socket)]));
     }
-    Ok(())
 }
 
 const ELSEWHERE: Text = Text::new(
