@@ -340,29 +340,4 @@ mod tests {
             contract::Subject { store: Arc::new(MemorySpool::new(clock.clone())), time: clock }
         });
     }
-
-    // With PostgreSQL the rows that a node takes are chosen by their time alone.
-    #[test]
-    fn what_goes_to_many_waits_for_the_others_and_not_for_ever() {
-        let spool = MemorySpool::new(Arc::new(ManualClock::new(contract::START)));
-        let commit = |bulk: bool| {
-            let id = spool.new_id();
-            let now = spool.clock.now();
-            let mut new = contract::message(id, &["a@example.net"], b"x\r\n", now);
-            new.envelope.bulk = bulk;
-            spool.commit(new).wait().unwrap();
-            id
-        };
-        let letters: Vec<MessageId> = (0..30).map(|_| commit(true)).collect();
-        let others: Vec<MessageId> = (0..10).map(|_| commit(false)).collect();
-        let hold = std::time::Duration::from_secs(60);
-        let request = ClaimRequest { hold, limit: 20, per_domain: 100, resting: Vec::new() };
-        let leases = spool.claim(&request).wait().unwrap().leases;
-        let order: Vec<MessageId> = leases.iter().map(|lease| lease.token.id).collect();
-        let place = |id: &MessageId| order.iter().position(|known| known == id);
-        assert!(others.iter().all(|id| place(id).is_some_and(|at| at < 12)), "{order:?}");
-        assert!(letters.iter().any(|id| place(id).is_some_and(|at| at < 10)), "{order:?}");
-        assert!(leases.iter().all(|lease| lease.bulk == letters.contains(&lease.token.id)));
-        assert!(letters.iter().all(|id| spool.get(*id).wait().unwrap().bulk));
-    }
 }

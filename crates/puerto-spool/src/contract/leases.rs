@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use puerto_smtp::Domain;
 
-use super::{Bench, Check, MINUTE, addresses, alike, attempt};
+use super::{Bench, Check, MINUTE, addresses, alike, attempt, message};
 use crate::{
     Backend, ClaimRequest, Disposition, Edit, LeaseToken, MessageId, RecipientState,
     RecipientStatus, SpoolError, Timestamp,
@@ -34,6 +34,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("nothing is handed out twice, however many ask", nothing_twice),
     ("a domain that rests is passed over, that once", a_resting_one_is_passed_over),
     ("all becomes due after a leap, but held mail", all_is_retried),
+    ("what goes to many waits for the rest, and not for ever", bulk_waits),
 ];
 
 fn expire_unless_renewed(bench: &Bench) {
@@ -271,4 +272,29 @@ fn all_is_retried(bench: &Bench) {
     assert_eq!(due[0].recipients[0].attempts, 1);
     bench.edit(held, Edit::Release).unwrap();
     assert!(bench.claim(10, 10).is_empty(), "what was held waits for its time");
+}
+
+// Released from a hold, so that a store that keeps what it has just taken at hand has to look
+// for it as for any other.
+fn bulk_waits(bench: &Bench) {
+    let commit = |bulk: bool| {
+        let id = bench.store.new_id();
+        let mut new = message(id, &["a@example.net"], b"x\r\n", bench.now());
+        new.envelope.bulk = bulk;
+        new.held_for = Some("a test".to_owned());
+        bench.store.commit(new).wait().unwrap();
+        id
+    };
+    let letters: Vec<MessageId> = (0..30).map(|_| commit(true)).collect();
+    let others: Vec<MessageId> = (0..10).map(|_| commit(false)).collect();
+    for id in letters.iter().chain(&others) {
+        bench.edit(*id, Edit::Release).unwrap();
+    }
+    let leases = bench.claim(20, 20);
+    let order: Vec<MessageId> = leases.iter().map(|lease| lease.token.id).collect();
+    let place = |id: &MessageId| order.iter().position(|known| known == id);
+    assert!(others.iter().all(|id| place(id).is_some_and(|at| at < 12)), "{order:?}");
+    assert!(letters.iter().any(|id| place(id).is_some_and(|at| at < 10)), "{order:?}");
+    assert!(leases.iter().all(|lease| lease.bulk == letters.contains(&lease.token.id)));
+    assert!(letters.iter().all(|id| bench.get(*id).unwrap().bulk));
 }

@@ -13,7 +13,7 @@ use crate::id::{MessageId, Timestamp};
 use crate::{ClaimRequest, Claimed};
 
 /// After so many others, one message that goes to many is handed out before them.
-const BEFORE_BULK: u8 = 7;
+pub(crate) const BEFORE_BULK: u8 = 7;
 
 /// What was handed out.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use foldhash::HashMap;
 
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
-pub(crate) use self::leases::Moment;
+pub(crate) use self::leases::{BEFORE_BULK, Moment};
 use self::leases::{Kind, Leased, first_due};
 pub(crate) use self::message::Hold;
 use self::message::Message;

@@ -16,6 +16,7 @@ use super::core::{Core, Promise};
 use super::hand::Held;
 use super::lock;
 use super::node::Doubt;
+use crate::codec::Common;
 use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Part};
 use crate::{Content, Hindrance, NewMessage, SpoolError};
@@ -83,11 +84,12 @@ WITH m AS (
       $16::bytea[]) AS t (id, common, size, recipients, parts, content, held_for)
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), w AS (
-  INSERT INTO work (id, place, domain, due, open, owner, epoch, fence, recipients, held)
-  SELECT id, place, domain, due, open, owner, epoch, fence, recipients, held
+  INSERT INTO work (id, place, domain, due, open, owner, epoch, fence, recipients, held, bulk)
+  SELECT id, place, domain, due, open, owner, epoch, fence, recipients, held, bulk
   FROM unnest($7::bigint[], $8::integer[], $9::text[], $10::bigint[], $11::integer[],
-      $12::smallint[], $13::bigint[], $14::bigint[], $15::bytea[], $17::boolean[])
-    AS t (id, place, domain, due, open, owner, epoch, fence, recipients, held)
+      $12::smallint[], $13::bigint[], $14::bigint[], $15::bytea[], $17::boolean[],
+      $18::boolean[])
+    AS t (id, place, domain, due, open, owner, epoch, fence, recipients, held, bulk)
   WHERE id = ANY (ARRAY(SELECT id FROM m))
 )
 SELECT id FROM m";
@@ -360,6 +362,7 @@ async fn insert_all(session: &Session, group: &[Arrival], owner: i16) -> Result<
     let reasons: Vec<Option<&[u8]>> =
         group.iter().map(|a| a.held_for.as_deref().map(str::as_bytes)).collect();
     let held: Vec<bool> = all().map(|(a, _)| a.held_for.is_some()).collect();
+    let bulk: Vec<bool> = all().map(|(a, _)| Common::is_bulk(&a.common)).collect();
     let lists: Vec<&[u8]> = all().map(|(_, part)| &*part.recipients).collect();
     let parameters: Parameters<'_> = &[
         &ids,
@@ -379,6 +382,7 @@ async fn insert_all(session: &Session, group: &[Arrival], owner: i16) -> Result<
         &lists,
         &reasons,
         &held,
+        &bulk,
     ];
     session.query(ACCEPT, parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }

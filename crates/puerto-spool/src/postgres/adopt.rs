@@ -16,8 +16,8 @@ WITH m AS (
   INSERT INTO message (id, common, size, recipients, parts, open, held, delay_noted, content, held_for)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $17) ON CONFLICT (id) DO NOTHING RETURNING id
 ), w AS (
-  INSERT INTO work (id, place, domain, due, tried, open, held, recipients, state)
-  SELECT $1, place, domain, due, tried, open, $7, recipients, state
+  INSERT INTO work (id, place, domain, due, tried, open, held, bulk, recipients, state)
+  SELECT $1, place, domain, due, tried, open, $7, $18, recipients, state
   FROM unnest($10::integer[], $11::text[], $12::bigint[], $13::boolean[], $14::integer[],
       $15::bytea[], $16::bytea[]) AS t (place, domain, due, tried, open, recipients, state)
   WHERE EXISTS (SELECT 1 FROM m)
@@ -111,6 +111,7 @@ impl Adopted {
             &parts.recipients,
             &parts.states,
             &held_for,
+            &self.entry.bulk,
         ];
         Ok(!session.query(ADOPT, parameters).await?.is_empty())
     }

@@ -2,7 +2,8 @@
 //!
 //! A claim takes some of what is due, in one committed statement: of each domain no more
 //! than its share, the domains in turn, and in each of them mail that was tried before in
-//! turn with mail that was not. What others are about to take is passed over.
+//! turn with mail that was not; what goes to many waits for the rest, but for one in so
+//! many. What others are about to take is passed over.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 use crate::entry::Lease;
 use crate::faces::{Answer, Claimed};
 use crate::id::{MessageId, Timestamp};
-use crate::index::Part;
+use crate::index::{BEFORE_BULK, Part};
 use crate::ticket::Ticket;
 
 /// A claim that waits for the database.
@@ -34,6 +35,9 @@ pub(super) struct Asked {
 /// had together.
 const BATCH: (usize, usize) = (100, 1000);
 
+/// What goes to many has its turn once in so many.
+const BULK_TURNS: i64 = BEFORE_BULK as i64 + 1;
+
 const CLAIM: &str = "\
 WITH sample AS MATERIALIZED (
   SELECT DISTINCT domain FROM (
@@ -42,13 +46,15 @@ WITH sample AS MATERIALIZED (
   WHERE NOT domain = ANY ($4::text[])
 ), heads AS (
   SELECT w.id, w.place, w.due,
-    row_number() OVER (PARTITION BY d.domain, k.tried ORDER BY w.due, w.id) AS turn
+    row_number() OVER (PARTITION BY d.domain, k.bulk, k.tried ORDER BY w.due, w.id)
+      * CASE WHEN k.bulk THEN $9::bigint ELSE 1 END AS turn
   FROM (SELECT domain FROM sample UNION SELECT unnest($5::text[]) COLLATE \"C\") d
-  CROSS JOIN (VALUES (false), (true)) AS k (tried)
+  CROSS JOIN (VALUES (false, false), (false, true), (true, false), (true, true)) AS k (bulk, tried)
   CROSS JOIN LATERAL (
     SELECT id, place, due FROM work w
     WHERE w.owner IS NULL AND w.open > 0 AND NOT w.held
-      AND w.domain = d.domain COLLATE \"C\" AND w.tried = k.tried AND w.due <= $1
+      AND w.domain = d.domain COLLATE \"C\" AND w.bulk = k.bulk
+      AND w.tried = k.tried AND w.due <= $1
     ORDER BY w.due, w.id LIMIT $3) w
 ), picked AS MATERIALIZED (
   SELECT id, place FROM heads ORDER BY turn, due, id LIMIT $2
@@ -177,7 +183,7 @@ impl Core {
             let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
             let share = i64::try_from(per_domain.min(wanted)).unwrap_or(i64::MAX);
             let parameters: Parameters<'_> =
-                &[&now, &limit, &share, &passed, &others, &owner, &epoch, &fence];
+                &[&now, &limit, &share, &passed, &others, &owner, &epoch, &fence, &BULK_TURNS];
             rows = session.query(CLAIM, parameters).await?;
         }
         let due: Option<i64> =
