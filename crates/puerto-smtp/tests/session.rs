@@ -292,6 +292,9 @@ fn nothing_crosses_the_beginning_of_tls() {
     assert_eq!(session.hello(), Some("after.example"));
     assert_eq!(session.protocol(false), "ESMTPS");
     assert_eq!(session.protocol(true), "UTF8SMTPS");
+    let mut unnamed = self::session();
+    assert_eq!(run(&mut unnamed, &[b"STARTTLS\r\n"]), (vec![220, 220], vec!["TLS".to_owned()]));
+    assert_eq!(run(&mut unnamed, &[b"MAIL FROM:<a@b.example>\r\n"]).0, [503]);
 }
 
 #[test]

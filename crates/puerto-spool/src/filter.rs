@@ -1,5 +1,6 @@
 //! Which messages are meant: the conditions of an administrator, and how they fit.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use puerto_smtp::Domain;
@@ -71,7 +72,8 @@ pub struct Filter {
     pub class: Option<Class>,
     /// The account that handed it over.
     pub account: Option<String>,
-    /// Who handed it over, as [`Origin`] is shown.
+    /// Who handed it over, as [`Origin`] is shown; or the network that a client is in, as
+    /// `2001:db8::/64`.
     pub origin: Option<String>,
     /// Whether the message is held.
     pub held: Option<bool>,
@@ -105,7 +107,7 @@ impl Filter {
             }),
             class: self.class.clone(),
             account: self.account.as_deref().map(Pattern::whole),
-            origin: self.origin.as_deref().map(Pattern::whole),
+            origin: self.origin.as_deref().map(Whence::new),
             is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
             from: pattern(&self.from),
             to: pattern(&self.to),
@@ -126,7 +128,7 @@ pub struct Selector {
     ids: Option<Vec<MessageId>>,
     class: Option<Class>,
     account: Option<Pattern>,
-    origin: Option<Pattern>,
+    origin: Option<Whence>,
     is_null: bool,
     from: Option<Pattern>,
     to: Option<Pattern>,
@@ -193,7 +195,7 @@ impl Selector {
             && self.ids.as_ref().is_none_or(|ids| ids.binary_search(&entry.id).is_ok())
             && sender_fits()
             && account_fits()
-            && self.origin.as_ref().is_none_or(|pattern| pattern.fits(&entry.origin.to_string()))
+            && self.origin.as_ref().is_none_or(|whence| whence.fits(&entry.origin.to_string()))
     }
 
     // Whether a recipient fits all conditions but that on the sender.
@@ -218,6 +220,43 @@ impl Selector {
                 let host = last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
                 is_named(pattern) || host.is_some_and(|host| pattern.fits(host))
             })
+    }
+}
+
+/// A condition on who handed a message over.
+#[derive(Debug)]
+enum Whence {
+    Named(Pattern),
+    /// An address, and how many of its last bits do not count.
+    Network(IpAddr, u32),
+}
+
+impl Whence {
+    fn new(condition: &str) -> Self {
+        let network = condition.split_once('/').and_then(|(address, length)| {
+            let address: IpAddr = address.parse().ok()?;
+            let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
+            Some(Self::Network(address, bits.checked_sub(length.parse().ok()?)?))
+        });
+        network.unwrap_or_else(|| Self::Named(Pattern::whole(condition)))
+    }
+
+    fn fits(&self, origin: &str) -> bool {
+        let (network, free) = match self {
+            Self::Named(pattern) => return pattern.fits(origin),
+            Self::Network(network, free) => (*network, *free),
+        };
+        let client = origin.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let client = client.and_then(|(address, _)| address.parse().ok());
+        match (network, client) {
+            (IpAddr::V4(network), Some(IpAddr::V4(client))) => {
+                (network.to_bits() ^ client.to_bits()).checked_shr(free).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), Some(IpAddr::V6(client))) => {
+                (network.to_bits() ^ client.to_bits()).checked_shr(free).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
     }
 }
 
@@ -282,6 +321,24 @@ fn matches_whole(pattern: &[char], text: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_all_of_its_clients_and_nobody_else() {
+        for (condition, origin, expected) in [
+            ("2001:db8:77::/64", "a.example[2001:db8:77::21]", true),
+            ("2001:db8:77::/64", "a.example[2001:db8:77:0:1:2:3:4]", true),
+            ("2001:db8:77::/64", "account ana, a.example[2001:db8:77::1]", true),
+            ("2001:db8:77::/64", "a.example[2001:db8:77:1::1]", false),
+            ("192.0.2.0/24", "unknown[192.0.2.200]", true),
+            ("192.0.2.0/24", "unknown[192.0.3.1]", false),
+            ("0.0.0.0/0", "unknown[198.51.100.1]", true),
+            ("0.0.0.0/0", "unknown[2001:db8::1]", false),
+            ("192.0.2.0/24", "user 1000", false),
+            ("192.0.2.0/33", "192.0.2.0/33", true),
+        ] {
+            assert_eq!(Whence::new(condition).fits(origin), expected, "{condition} {origin}");
+        }
+    }
 
     #[test]
     fn patterns_are_for_the_whole_and_plain_text_for_a_part() {

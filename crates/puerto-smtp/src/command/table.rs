@@ -58,6 +58,8 @@ const IN_TRANSACTION: &[Moment] = &[Moment::Mail, Moment::Recipients];
 const WITH_RECIPIENTS: &[Moment] = &[Moment::Recipients];
 const FOR_CHUNKS: &[Moment] = &[Moment::Recipients, Moment::Chunks];
 const IDLE: &[Moment] = &[Moment::Ready];
+// GNU SASL says STARTTLS before it says who it is, and must say that again in any case.
+const UNGREETED: &[Moment] = &[Moment::Start, Moment::Ready];
 
 const fn rules(
     verb: Verb,
@@ -72,7 +74,7 @@ const fn rules(
 static TABLE: [Rules; 17] = [
     rules(Verb::Ehlo, "EHLO", ANY, "EHLO hostname"),
     rules(Verb::Helo, "HELO", ANY, "HELO hostname"),
-    rules(Verb::StartTls, "STARTTLS", IDLE, "STARTTLS"),
+    rules(Verb::StartTls, "STARTTLS", UNGREETED, "STARTTLS"),
     rules(Verb::Auth, "AUTH", IDLE, "AUTH mechanism [initial-response]"),
     rules(Verb::Mail, "MAIL", IDLE, "MAIL FROM:<address>"),
     rules(Verb::Rcpt, "RCPT", IN_TRANSACTION, "RCPT TO:<address>"),

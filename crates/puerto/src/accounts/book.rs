@@ -171,16 +171,20 @@ impl Book {
     }
 
     fn place_of(&self, user: &str, domains: &[Domain]) -> Option<usize> {
-        let user = user.to_lowercase();
-        let named = |name: &str| self.accounts.iter().position(|account| account.name == name);
+        let user = normal(user);
+        let named =
+            |name: &str| self.accounts.iter().position(|account| normal(&account.name) == name);
         named(&user).or_else(|| named(in_our_domain(&user, domains)?))
     }
 
     /// Makes an account without a password. No two are the same person for whoever logs in:
     /// `ana` and `ana@example.com` are one where example.com is ours.
     pub fn add(&mut self, name: &str, domains: &[Domain]) -> Result<&mut Account, NotAdded> {
-        let name = sasl::user_name(name.as_bytes()).unwrap_or_default().to_lowercase();
-        if LocalPart::parse(&name).is_err() && Address::parse(&name).is_err() {
+        let name = normal(&sasl::user_name(name.as_bytes()).unwrap_or_default());
+        // Commands take what begins so for an option, and these for a pattern.
+        let is_awkward = name.starts_with('-') || name.contains(['*', '?']);
+        let is_name = LocalPart::parse(&name).is_ok() || Address::parse(&name).is_ok();
+        if is_awkward || !is_name {
             return Err(NotAdded::NoName);
         }
         let is_same = |known: &&Account| in_our_domain(&known.name, domains) == Some(&name);
@@ -223,6 +227,12 @@ pub enum NotAdded {
     Exists(String),
     /// The system gives no random octets.
     NoSalt(io::Error),
+}
+
+// A name as it is compared: two keyboards write an accent in two ways (RFC 4013).
+fn normal(name: &str) -> String {
+    let prepared = stringprep::saslprep(name);
+    prepared.map_or_else(|_| name.to_lowercase(), |name| name.to_lowercase())
 }
 
 // What stands before the `@` of an address in one of our domains.

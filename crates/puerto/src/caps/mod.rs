@@ -222,6 +222,7 @@ impl Whose<'_> {
         match self {
             Self::Account(name) => ("--account", name.to_owned()),
             Self::User(uid) => ("--origin", Origin::LocalUser(uid).to_string()),
+            Self::Client(address) if address.is_ipv6() => ("--origin", shown(address)),
             Self::Client(address) => ("--origin", format!("*[{address}]")),
         }
     }
@@ -256,10 +257,18 @@ fn subjects<'a>(caps: &'a config::Caps, sending: Sending<'a>) -> Vec<Subject<'a>
         && let Some((_, caps)) = caps.clients.iter().find(|(network, _)| network.contains(address))
         && !caps.is_empty()
     {
-        let (key, who) = (format!("client {}", whole(address)), address.to_string());
+        let (key, who) = (format!("client {}", whole(address)), shown(address));
         subjects.push(Subject { key, who, caps, whose: Whose::Client(address) });
     }
     subjects
+}
+
+// Whose it is, as people read it.
+fn shown(address: IpAddr) -> String {
+    match address {
+        IpAddr::V6(_) => format!("{}/64", whole(address)),
+        IpAddr::V4(_) => address.to_string(),
+    }
 }
 
 // Who has one IPv6 address has a whole /64 of them.

@@ -441,9 +441,9 @@ fn cannot_be(name: &str, fault: NotAdded) -> Failure {
         NotAdded::NoSalt(error) => return error.into(),
         NotAdded::NoName => said!(
             "`{name}` is no name of an account: letters, digits and what an address may hold \
-             before its @, or a whole address",
+             before its @, but no * or ? and no - in front; or a whole address",
             "`{name}` no es un nombre de cuenta: letras, cifras y lo que puede llevar una dirección \
-             antes de la @, o una dirección entera"; name = name
+             antes de la @, sin * ni ? y sin empezar por -; o una dirección entera"; name = name
         ),
         NotAdded::Exists(known) if known == name.to_lowercase() => said!(
             "the account `{name}` exists already: `puerto user passwd {name}` changes its password",

@@ -14,6 +14,8 @@ pub fn same_name(one: &str, other: &str) -> bool {
 /// Whether a pattern means a domain: `*.example.net` stands for example.net and everything
 /// below it, `*` for all.
 pub fn domain_matches(pattern: &str, domain: &Domain) -> bool {
+    // As a zone file has it.
+    let pattern = pattern.strip_suffix('.').unwrap_or(pattern);
     let Domain::Name(name) = domain else {
         return pattern == "*" || domain.to_string().eq_ignore_ascii_case(pattern);
     };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use puerto_mail::header::Header;
 use puerto_spool::{
-    Class, Classify, Desk, Edit, Entry, Filter, MessageId, Node, Page, PageRequest, SpoolError,
-    Store, StoredContent, Tally, TallyRequest, Timestamp,
+    Class, Classify, Desk, Edit, Entry, Filter, MessageId, Node, Page, PageRequest, RecipientState,
+    SpoolError, Store, StoredContent, Tally, TallyRequest, Timestamp,
 };
 
 use super::ordering::Pauses;
@@ -201,12 +201,28 @@ pub(super) fn change(
             Err(error) => failed = Some(error),
         }
     }
+    if change == Change::Release {
+        try_what_waits(context, &ids)?;
+    }
     if change == Change::Retry {
         summary.paused = kept_by_pauses(context, &ids)?;
         let whole = summary.paused.iter().filter(|paused| !paused.in_part).count();
         summary.count = summary.count.saturating_sub(whole as u64);
     }
     failed.map_or(Ok(summary), |error| Err(error.into()))
+}
+
+// Whoever releases mail wants it to go. What it waited for before, such as a pause that has
+// ended meanwhile, is passed.
+fn try_what_waits(context: &Context, ids: &[MessageId]) -> Result<(), Problem> {
+    let now = context.store.clock().now();
+    let is_later = |state: &RecipientState| matches!(state, RecipientState::Due(at) if *at > now);
+    let waiting = of_these(context.desk.as_ref(), ids, |entry| {
+        entry.recipients.iter().any(|status| is_later(&status.state)).then_some(entry.id)
+    })?;
+    // Who is gone by now, or held again, is somebody else's doing.
+    context.desk.edit(&waiting, Edit::Retry).wait();
+    Ok(())
 }
 
 // Those of these that are not tried, or not all of them, until a pause ends.

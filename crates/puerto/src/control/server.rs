@@ -548,7 +548,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
         let context = &self.shared.context;
-        if change == Change::Retry {
+        if matches!(change, Change::Retry | Change::Release) {
             context.wake.expect_retry();
         }
         let uid = self.uid;

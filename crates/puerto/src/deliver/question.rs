@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use puerto_smtp::client::{Failure, Stage};
-use puerto_smtp::{Address, Reply, ReversePath};
+use puerto_smtp::{Address, Reply, ReversePath, Severity};
 
 use super::probe::{self, Wish};
 use super::remote::{LmtpTarget, Remote};
@@ -21,6 +21,9 @@ pub enum Judged {
     Taken,
     /// There is no such mailbox.
     Unknown(Reply),
+    /// Neither of the two, for this address now: its mailbox is full, or the host puts off
+    /// whom it does not know.
+    PutOff(Cause),
     /// Neither of the two: nobody answered, or the answer is about something else.
     Unsaid(Cause),
 }
@@ -80,6 +83,11 @@ fn judged(answer: Result<Reply, Failure>) -> Judged {
     match failure.reply() {
         Some(reply) if failure.stage == Stage::Recipient && is_about_the_mailbox(reply) => {
             Judged::Unknown(reply.clone())
+        }
+        Some(reply)
+            if failure.stage == Stage::Recipient && reply.severity() == Severity::Transient =>
+        {
+            Judged::PutOff(Cause::words(failure.to_string()))
         }
         _ => Judged::Unsaid(Cause::words(failure.to_string())),
     }

@@ -37,8 +37,9 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
     let mut ports: Vec<u16> = listen.all().map(std::net::SocketAddr::port).collect();
     ports.sort_unstable();
     ports.dedup();
-    for port in &ports {
-        let holders = processes::listening(*port);
+    for &address in listen.all() {
+        let port = address.port();
+        let holders = processes::listening(address);
         let is_ours = holders.iter().any(|program| is_named(program, machine.program, &["puerto"]));
         let stranger = holders.iter().find(|program| {
             !is_named(program, machine.program, &["puerto"])
@@ -46,12 +47,15 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
         });
         let found = match stranger {
             Some(program) if !is_ours => Some(taken(&root, &servers, program)),
-            _ if matches!(machine.daemon, Daemon::Runs(_)) && !processes::is_listened_on(*port) => {
+            _ if matches!(machine.daemon, Daemon::Runs(_))
+                && !processes::is_listened_on(address) =>
+            {
                 Some(SILENT.put("restart", restart()))
             }
             _ => None,
         };
-        section.findings.extend(found.map(|finding| of_port(finding, *port)));
+        let found = found.map(|finding| of_port(finding, port));
+        section.findings.extend(found.filter(|one| !section.findings.contains(one)));
     }
     let running = processes::running();
     let told = section.findings.iter().any(|finding| finding.id == TAKEN.id);

@@ -20,6 +20,8 @@ pub struct Returned {
     pub traces: Vec<(String, String)>,
     /// Envelope senders that it names.
     pub senders: Vec<String>,
+    /// Whom the message that it returns is addressed to, by its header.
+    pub addressed: Vec<String>,
     /// What it says about each recipient.
     pub about: Vec<Fate>,
 }
@@ -78,6 +80,7 @@ pub fn returned(text: &str) -> Option<Returned> {
         message_ids: report.message_ids,
         traces: report.traces,
         senders: report.senders,
+        addressed: report.addressed,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn at_mail(
     };
     let signs = |domain: &Domain| !keys.keys_for(domain).is_empty();
     let permission = Permission::new(config, submitter, &signs);
-    if permission.is_boundless() || !permission.refuses() {
+    if permission.is_boundless() || !permission.refuses(from) {
         return Ok(());
     }
     let known = senders::known(config, address);
@@ -81,6 +81,7 @@ pub(super) fn apply(
         Verdict::Foreign if is_passed_on => Verdict::Allowed,
         verdict => verdict,
     };
+    let refuses = permission.refuses(reverse_path);
     let mut to_rewrite = false;
     for field in fields.iter().filter(|field| is_sender(field)) {
         let list = read_address_list(field.value(), None);
@@ -89,7 +90,7 @@ pub(super) fn apply(
             if verdict == Verdict::Allowed {
                 continue;
             }
-            if permission.refuses() || permission.own().is_none() {
+            if refuses || permission.own().is_none() {
                 return Err(refused_field(&permission, field, &written.address, verdict));
             }
             to_rewrite = true;
@@ -104,7 +105,7 @@ pub(super) fn apply(
     };
     let own = match (&path, permission.own()) {
         (Some(path), own) if path_verdict != Verdict::Allowed => match own {
-            Some(own) if !permission.refuses() => {
+            Some(own) if !refuses => {
                 fixed.notices.push(format!(
                     "sender <{path}> rewritten to <{own}>: {}",
                     why(&permission, path, path_verdict)

@@ -19,8 +19,8 @@ pub(super) struct Listed(Mutex<HashMap<PathBuf, Watched<Inhabitants>>>);
 struct Inhabitants(HashSet<String>);
 
 impl Listed {
-    /// Whether an address is listed. Where a file cannot be read, whoever is not listed
-    /// elsewhere is taken for somebody: it is found out at delivery.
+    /// Whether an address is listed. Where a file cannot be read, the next hop is
+    /// asked about whoever is not listed elsewhere.
     pub(super) fn standing(
         &self,
         config: &Config,
@@ -34,14 +34,21 @@ impl Listed {
             .collect();
         keys.push(format!("@{domain}"));
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_unread = false;
         let is_there = inhabitants.iter().any(|inhabitant| match inhabitant {
             Inhabitant::Listed(who) => keys.contains(&key(who)),
             Inhabitant::File(path) => {
                 let file = files.entry(path.clone()).or_default();
-                file.get(path).map_or(true, |listed| keys.iter().any(|key| listed.0.contains(key)))
+                let listed = file.get(path);
+                is_unread |= listed.is_err();
+                listed.is_ok_and(|listed| keys.iter().any(|key| listed.0.contains(key)))
             }
         });
-        if is_there { Standing::Known } else { Standing::Unknown }
+        match is_there {
+            true => Standing::Known,
+            false if is_unread => Standing::Asked(vec![address.clone()]),
+            false => Standing::Unknown,
+        }
     }
 }
 
@@ -109,6 +116,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let gone = Listed::default();
         let address = Address::parse("carl@example.net").unwrap();
-        assert_eq!(gone.standing(&config, &inhabitants, &address), Standing::Known);
+        let asked = Standing::Asked(vec![address.clone()]);
+        assert_eq!(gone.standing(&config, &inhabitants, &address), asked);
     }
 }

@@ -64,8 +64,9 @@ struct Memory {
     /// Since when, and until when nobody is asked again.
     known: HashMap<String, (Instant, Instant)>,
     unknown: HashMap<String, Instant>,
-    /// Whom nobody answers for, until when, and why.
+    /// Whom nobody answers for, until when, and why: all of a domain, or this one.
     silent: HashMap<Domain, (Instant, Cause)>,
+    put_off: HashMap<String, (Instant, Cause)>,
 }
 
 impl Recipients {
@@ -158,11 +159,9 @@ impl Memory {
         if self.unknown.get(key).is_some_and(|until| *until > now) {
             return Some(Answer::Unknown);
         }
-        let (until, why) = self.silent.get(domain)?;
+        let both = [self.put_off.get(key), self.silent.get(domain)];
+        let (_, why) = both.into_iter().flatten().find(|(until, _)| *until > now)?;
         let why = why.clone();
-        if *until <= now {
-            return None;
-        }
         Some(if self.is_kept(key, now) { Answer::Known } else { Answer::Unsaid(why) })
     }
 
@@ -185,6 +184,12 @@ impl Memory {
                 self.silent.remove(domain);
                 self.unknown.insert(key.to_owned(), now + UNKNOWN_FOR);
                 Answer::Unknown
+            }
+            Judged::PutOff(why) => {
+                bound(&mut self.put_off);
+                self.silent.remove(domain);
+                self.put_off.insert(key.to_owned(), (now + UNSAID_FOR, why.clone()));
+                if self.is_kept(key, now) { Answer::Known } else { Answer::Unsaid(why) }
             }
             Judged::Unsaid(why) => {
                 bound(&mut self.silent);
@@ -239,6 +244,13 @@ mod tests {
         assert_eq!(memory.recall("carl", &domain, at(3632)), None);
         let late = at(8 * 86_400);
         assert_ne!(memory.learn("ana", &domain, unsaid(), late), Answer::Known);
+        // A full mailbox is nobody else's.
+        let put_off = Judged::PutOff(Cause::words("452 full"));
+        let full = Answer::Unsaid(Cause::words("452 full"));
+        assert_eq!(memory.learn("dora", &other, put_off, at(0)), full);
+        assert_eq!(memory.recall("dora", &other, at(29)), Some(full));
+        assert_eq!(memory.recall("eva", &other, at(29)), None);
+        assert_eq!(memory.recall("dora", &other, at(31)), None);
         // Who has gone is gone.
         memory.learn("ana", &domain, Judged::Taken, late);
         memory.learn("ana", &domain, unknown(), late);

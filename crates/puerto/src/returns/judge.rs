@@ -83,7 +83,7 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
         Some(id) => Doubt::UnknownMessage(id.clone()),
         None => Doubt::NamesNoMessage,
     };
-    for id in candidates(asked, known) {
+    for (id, is_traced) in candidates(asked, known) {
         let Some(sent) = known.envelope(id) else { continue };
         let is_notice = report.complaint.is_none();
         if is_notice && !asked.senders().any(|sender| same(&sender, &sent.from)) {
@@ -92,9 +92,11 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
         }
         let mut found = Vec::new();
         for fate in &report.about {
-            match asked.recipient(fate, &sent.to) {
+            // A server before us may have sent a copy elsewhere, of the same name.
+            let is_it = is_traced || !asked.is_addressed_too(fate);
+            match asked.recipient(fate, &sent.to, is_it) {
                 Some(recipient) => found.push(Found { id, recipient: Some(recipient), fate }),
-                None if fate.news == News::Complaint => {
+                None if fate.news == News::Complaint && is_it => {
                     found.push(Found { id, recipient: None, fate });
                 }
                 None => {
@@ -110,15 +112,17 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
     Err(doubt)
 }
 
-fn candidates(asked: &Asked<'_>, known: &dyn Known) -> Vec<MessageId> {
+// With whether our trace field names it.
+fn candidates(asked: &Asked<'_>, known: &dyn Known) -> Vec<(MessageId, bool)> {
     let report = asked.report;
     let ours = report.traces.iter().filter(|(by, _)| same(by, asked.hostname));
-    let by_trace = ours.filter_map(|(_, id)| id.parse().ok());
+    let by_trace = ours.filter_map(|(_, id)| Some((id.parse().ok()?, true)));
     let by_name = report.message_ids.iter().flat_map(|name| known.with_message_id(name));
-    let mut candidates: Vec<MessageId> = Vec::new();
-    for id in by_trace.chain(by_name) {
-        if !candidates.contains(&id) {
-            candidates.push(id);
+    let by_name = by_name.map(|id| (id, false));
+    let mut candidates: Vec<(MessageId, bool)> = Vec::new();
+    for one in by_trace.chain(by_name) {
+        if !candidates.iter().any(|(id, _)| *id == one.0) {
+            candidates.push(one);
         }
         if candidates.len() == MOST {
             break;
@@ -135,10 +139,16 @@ impl Asked<'_> {
         plain.chain(self.came_to.iter().flat_map(read).map(|(_, sender)| sender.to_string()))
     }
 
+    // Whether the message's header names whom it is about.
+    fn is_addressed_too(&self, fate: &Fate) -> bool {
+        let addressed = &self.report.addressed;
+        fate.recipients.iter().any(|name| addressed.iter().any(|one| same(one, name)))
+    }
+
     // Which of the message's recipients it is about. An envelope sender of ours that names
     // one says more than the report, in which the address may be that of another forwarder;
-    // where there is one recipient, it is that one.
-    fn recipient(&self, fate: &Fate, to: &[String]) -> Option<String> {
+    // where there is one recipient and it is this message, it is that one.
+    fn recipient(&self, fate: &Fate, to: &[String], is_it: bool) -> Option<String> {
         let named = self.report.senders.iter().filter_map(|sender| Address::parse(sender).ok());
         let senders: Vec<Address> = self.came_to.iter().cloned().chain(named).collect();
         let by_sender = senders
@@ -149,7 +159,7 @@ impl Asked<'_> {
         let named = names.find_map(|name| to.iter().find(|one| same(one, &name)));
         match (named, to) {
             (Some(one), _) => Some(one.clone()),
-            (None, [only]) => Some(only.clone()),
+            (None, [only]) if is_it => Some(only.clone()),
             _ => None,
         }
     }

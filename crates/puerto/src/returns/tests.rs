@@ -115,6 +115,15 @@ const CASES: &[Case] = &[
         "Message-ID: <not@ours>",
         "nothing is known of the message that it names, not@ours",
     ),
+    // Another server had sent that copy, and we the one to bo.
+    (
+        NOTICE,
+        "me@example.com",
+        "nobody@b.example",
+        "failed",
+        "Message-ID: <one@example.com>\r\nTo: bo@b.example,\r\n No Body <Nobody@B.example>",
+        "was not sent to nobody@b.example",
+    ),
     (
         NOTICE,
         "other@example.com",

@@ -30,9 +30,13 @@ impl Identity {
         if !geteuid().is_root() || user.is_empty() { Ok(None) } else { Self::named(user) }
     }
 
-    /// Does something with this user's rights and then takes root's back. All threads of
-    /// the process change with it: for the start of the daemon and for commands.
+    /// Does something with this user's rights and then takes root's back; as we are, where
+    /// root's have been given up and nobody else can be become. All threads of the process
+    /// change with it: for the start of the daemon and for commands.
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        if !geteuid().is_root() {
+            return Ok(work());
+        }
         let taken = Taken { groups: getgroups()?, gid: getegid() };
         let name = std::ffi::CString::new(self.name.as_str())?;
         initgroups(&name, self.gid)?;

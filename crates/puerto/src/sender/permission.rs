@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::is_at_or_below;
 use puerto_mail::idn::name_in_ascii;
-use puerto_smtp::{Address, Domain, LocalPart};
+use puerto_smtp::{Address, Domain, LocalPart, ReversePath};
 
 use super::{of_the_machine, only_one, outside};
 use crate::config::{AddressPattern, Config, Known, NextHopHost, Otherwise, in_ascii, same_user};
@@ -165,14 +165,15 @@ impl<'a> Permission<'a> {
         }
     }
 
-    /// Whether what may not be used is refused, or else sent from another address.
-    pub fn refuses(&self) -> bool {
+    /// Whether what may not be used is refused, or else sent from another address. Of a
+    /// notice that is refused, nobody would be told (RFC 5321 §4.5.5).
+    pub fn refuses(&self, path: &ReversePath) -> bool {
         match self.config.sender.otherwise {
             Otherwise::Reject => true,
             Otherwise::Rewrite => false,
             Otherwise::Auto => match self.submitter {
                 Submitter::User { .. } => false,
-                Submitter::Account { .. } => true,
+                Submitter::Account { .. } => !matches!(path, ReversePath::Null),
                 Submitter::Client(ip) => !ip.to_canonical().is_loopback(),
             },
         }
@@ -183,7 +184,7 @@ impl<'a> Permission<'a> {
         let noted = || self.granted.iter().find_map(|pattern| pattern.only());
         match self.submitter {
             Submitter::User { name, .. } => self.as_known(name),
-            Submitter::Account { name, .. } => noted().or_else(|| self.as_known(name)),
+            Submitter::Account { name, .. } => self.as_known(name).or_else(noted),
             Submitter::Client(_) if self.standing == Standing::Machine => {
                 of_the_machine(self.config)
             }

@@ -10,7 +10,7 @@ use super::person::{Gone, Person, ask};
 use super::senders;
 use super::takeover::{Credentials, Inherited};
 use super::world::{Port25, Survey};
-use crate::config::{Config, Login, NextHop, Sender, TlsLevel};
+use crate::config::{Config, Login, NextHop, NextHopHost, Sender, TlsLevel};
 use crate::finding::Finding;
 use crate::lang::{Said, Text, said, said_of};
 use crate::survey::names::is_private;
@@ -51,7 +51,8 @@ pub(super) fn decide(
     };
     let port_25 = site.port_25(known.as_ref());
     let settled = known.is_some() || wishes.relayhost.is_some();
-    config.relayhost = if settled { known } else { ask_relayhost(port_25, person)? };
+    config.relayhost =
+        if settled { known } else { ask_relayhost(port_25, &config.hostname, person)? };
     let from = from.filter(|program| program.relayhost == config.relayhost);
     let login = match (&wishes.login, from, &config.relayhost) {
         (Some(login), _, _) => Some(login.clone()),
@@ -115,17 +116,31 @@ fn hostname(
     if let Some(asked) = &wishes.hostname {
         return Ok(asked.clone());
     }
+    // The relay has its name already, and mail for it would go round.
+    let hops = inherited.iter().filter_map(|program| program.relayhost.as_ref());
+    let relays: Vec<String> =
+        wishes.relayhost.iter().flatten().chain(hops).filter_map(name_of).collect();
+    let is_free = |name: &String| !relays.contains(name);
+    let plain = format!("mail.{}", wishes.domain);
+    let machine = || {
+        let said = root.read("/etc/hostname").ok().flatten().unwrap_or_default();
+        let first = said.trim().split('.').next().unwrap_or_default().to_lowercase();
+        host_name(&format!("{first}.{}", wishes.domain))
+    };
     // What the machine is called inside, or by its hosting company, is no name that a
     // receiver would trust for this domain.
     let own = |name: &String| is_at_or_below(name, &wishes.domain);
     let proposed = inherited
         .iter()
         .find_map(|program| program.hostname.as_deref().and_then(host_name))
-        .filter(|name| senders::is_known_outside(name))
-        .or_else(|| pointer(&wishes.domain, survey))
-        .or_else(|| host_name(&root.read("/etc/hostname").ok()??).filter(own))
+        .filter(|name| senders::is_known_outside(name) && is_free(name))
+        .or_else(|| pointer(&wishes.domain, survey).filter(is_free))
+        .or_else(|| host_name(&root.read("/etc/hostname").ok()??).filter(own).filter(is_free))
         .or_else(|| survey.machine.clone().filter(|_| root.is_machine()).filter(own))
-        .unwrap_or_else(|| format!("mail.{}", wishes.domain));
+        .filter(is_free)
+        .or_else(|| Some(plain).filter(is_free))
+        .or_else(|| machine().filter(is_free))
+        .unwrap_or_else(|| format!("server.{}", wishes.domain));
     let question = said!(
         "The full name of this server, which its address should point back to",
         "El nombre completo de este servidor, al que debe apuntar el registro inverso de su \
@@ -140,6 +155,14 @@ fn hostname(
                  servidor"; answer = answer
             ));
         };
+        if !is_free(&name) {
+            return Err(said!(
+                "{answer} is the relayhost's name, and two servers cannot have one. The name of \
+                 this server",
+                "{answer} es el nombre del relayhost, y dos servidores no pueden tener el mismo. El \
+                 nombre de este servidor"; answer = answer
+            ));
+        }
         // Whoever says it twice knows why.
         if senders::is_known_outside(&name) || warned.replace(name.clone()).as_ref() == Some(&name)
         {
@@ -148,6 +171,14 @@ fn hostname(
         let text = if is_private(&name) { UNKNOWN_NAME } else { PROVIDERS_NAME };
         Err(Said::with(text, &[("answer", answer), ("proposed", &proposed)]))
     })
+}
+
+// In A-labels, if the hop has one.
+fn name_of(hop: &NextHop) -> Option<String> {
+    match &hop.host {
+        NextHopHost::Mx(name) | NextHopHost::Name(name) => host_name(name),
+        NextHopHost::Address(_) => None,
+    }
 }
 
 const UNKNOWN_NAME: Text = Text::new(
@@ -224,6 +255,7 @@ fn domains(
 
 fn ask_relayhost(
     port_25: Option<Port25>,
+    own: &str,
     person: &mut dyn Person,
 ) -> Result<Option<NextHop>, Gone> {
     let question = match port_25 {
@@ -241,9 +273,16 @@ fn ask_relayhost(
     };
     ask(person, question, "", |answer| match answer {
         "" => Ok(None),
-        answer => NextHop::parse(answer).map(Some).map_err(
-            |error| said_of!("{error}. The relayhost", "{error}. El relayhost"; error = error),
-        ),
+        answer => match NextHop::parse(answer) {
+            Ok(hop) if name_of(&hop).as_deref() == Some(own) => Err(said!(
+                "{answer} is this server itself. The relayhost",
+                "{answer} es este mismo servidor. El relayhost"; answer = answer
+            )),
+            Ok(hop) => Ok(Some(hop)),
+            Err(error) => {
+                Err(said_of!("{error}. The relayhost", "{error}. El relayhost"; error = error))
+            }
+        },
     })
 }
 

@@ -329,7 +329,9 @@ fn plan(
     let asked = wishes.root_mail.as_deref().or(again.then_some(""));
     *root_mail = postmaster::reader(asked, config, root, person)?;
     wanted.extend(postmaster::file(root_mail.as_deref(), config, root));
-    let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root, wishes.today);
+    let is_published = |name: &str| site.world.is_published(name);
+    let when = (wishes.today, &is_published as &dyn Fn(&str) -> bool);
+    let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root, when);
     wanted.extend(keys.map_err(SetupError::Key)?);
     let installed = Installed { program: &wishes.program, config_file };
     wanted.extend(service::files(root, installed, config));

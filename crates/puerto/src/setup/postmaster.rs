@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use nix::unistd::User;
 use puerto_smtp::Address;
 
 use super::files::Wanted;
@@ -44,7 +45,15 @@ pub(super) fn reader(
                  máquina (vacío: solo root)"
             );
             ask(person, question, "", |answer| match is_reader(answer) {
-                true => Ok(answer.to_owned()),
+                true => match answer.split(',').find(|name| root.is_machine() && is_nobody(name)) {
+                    None => Ok(answer.to_owned()),
+                    Some(name) => Err(said!(
+                        "this machine has no user {name}: their mail would come back. Who reads \
+                         root's mail",
+                        "esta máquina no tiene ningún usuario {name}: su correo volvería. Quién lee \
+                         el correo de root"; name = name.trim()
+                    )),
+                },
                 false => Err(said!(
                     "{answer} is neither an address, as ana@example.net is, nor users of this \
                      machine. Who reads root's mail",
@@ -55,6 +64,11 @@ pub(super) fn reader(
         }
     };
     Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
+}
+
+fn is_nobody(name: &str) -> bool {
+    let name = name.trim();
+    !name.is_empty() && !name.contains('@') && matches!(User::from_name(name), Ok(None))
 }
 
 /// The aliases, where there are none yet.

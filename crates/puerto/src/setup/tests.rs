@@ -23,6 +23,13 @@ struct Told {
 }
 
 impl World for Told {
+    // Another server of the domain has signed since this month.
+    fn is_published(&self, name: &str) -> bool {
+        name.starts_with("rsa-")
+            && name.ends_with("._domainkey.relayed.example")
+            && !name.contains("b.")
+    }
+
     fn survey(&self, _: &str) -> Survey {
         let names = self.exchanges.as_ref().map(|_| Vec::new()).map_err(Clone::clone);
         let egress = vec![Egress { address: "203.0.113.5".parse().unwrap(), names }];
@@ -327,6 +334,24 @@ fn a_relayhost_that_was_asked_for_gets_no_password_of_another() {
     assert_eq!(config.relayhost.unwrap().to_string(), "other.example");
     assert_eq!(config.relayhost_login, None);
     assert!(!machine.folder.path().join("etc/puerto/relayhost.password").exists());
+}
+
+#[test]
+fn a_server_behind_a_relay_of_its_own_domain_takes_neither_its_name_nor_its_selector() {
+    let world = Told { exchanges: Ok(vec!["mail.relayed.example".into()]), port_25: Port25::Open };
+    let mut machine = Machine::new().with("etc/hostname", "alumno.aula.lan\n");
+    machine.wishes.domain = "relayed.example".into();
+    machine.wishes.relayhost = Some(NextHop::parse("[mail.relayed.example]:587").ok());
+    machine.run(&world, &mut Nobody).unwrap();
+    let config = machine.config();
+    assert_eq!(config.hostname, "alumno.relayed.example");
+    assert_eq!(names(&config.domains), ["alumno.relayed.example"]);
+    let folder = machine.folder.path().join("etc/puerto/dkim/relayed.example");
+    let keys = std::fs::read_dir(folder).unwrap().flatten().map(|key| key.file_name());
+    let mut keys: Vec<String> = keys.map(|name| name.into_string().unwrap()).collect();
+    keys.sort();
+    assert!(keys[0].starts_with("ed25519-") && !keys[0].ends_with("b.pem"), "{keys:?}");
+    assert!(keys[1].starts_with("rsa-") && keys[1].ends_with("b.pem"), "{keys:?}");
 }
 
 #[test]

@@ -85,6 +85,9 @@ pub trait World {
     /// Works out what is to be published.
     fn plan(&self, subject: &Subject) -> Result<Plan, Unread>;
 
+    /// Whether there is a TXT record of this name.
+    fn is_published(&self, name: &str) -> bool;
+
     /// Tries to reach other mail servers.
     fn port_25(&self) -> Port25;
 
@@ -187,6 +190,11 @@ impl World for Network {
         }
     }
 
+    fn is_published(&self, name: &str) -> bool {
+        let records = run(self.dns.records(name, RecordType::Txt));
+        records.is_ok_and(|records| records.is_ok_and(|records| !records.is_empty()))
+    }
+
     fn port_25(&self) -> Port25 {
         let [one, other] = ASKED;
         let both = run(async { tokio::join!(self.reach(one), self.reach(other)) });
@@ -203,7 +211,7 @@ impl World for Network {
     fn holders(&self, address: SocketAddr) -> Vec<PathBuf> {
         let tried = std::net::TcpListener::bind(address);
         match tried.map_err(|error| error.kind()) {
-            Err(std::io::ErrorKind::AddrInUse) => processes::listening(address.port()),
+            Err(std::io::ErrorKind::AddrInUse) => processes::listening(address),
             _ => Vec::new(),
         }
     }
@@ -215,7 +223,8 @@ impl World for Network {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().lines().collect::<Vec<_>>().join("; ");
         Err(if said.is_empty() { output.status.to_string() } else { said })
     }
 }

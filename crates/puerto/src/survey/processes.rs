@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The state of a socket that listens, in `/proc/net/tcp`.
@@ -24,9 +25,9 @@ pub fn running() -> Vec<PathBuf> {
     programs(processes())
 }
 
-/// The programs that listen on a TCP port, at any address.
-pub fn listening(port: u16) -> Vec<PathBuf> {
-    let sockets = sockets(port);
+/// The programs that listen where nobody else can then listen at this TCP address.
+pub fn listening(address: SocketAddr) -> Vec<PathBuf> {
+    let sockets = sockets(address);
     if sockets.is_empty() {
         return Vec::new();
     }
@@ -38,9 +39,9 @@ pub fn listening(port: u16) -> Vec<PathBuf> {
     programs(processes().filter(holds))
 }
 
-/// Whether anything listens on a TCP port, whoever it is.
-pub fn is_listened_on(port: u16) -> bool {
-    !sockets(port).is_empty()
+/// Whether anything listens there, whoever it is.
+pub fn is_listened_on(address: SocketAddr) -> bool {
+    !sockets(address).is_empty()
 }
 
 /// The processes that were started under a name with this first argument.
@@ -60,9 +61,9 @@ pub fn called(name: &str, argument: &str) -> Vec<Process> {
     found.collect()
 }
 
-fn sockets(port: u16) -> HashSet<String> {
+fn sockets(address: SocketAddr) -> HashSet<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
-    tables.iter().flatten().flat_map(|table| inodes(table, port)).collect()
+    tables.iter().flatten().flat_map(|table| inodes(table, address)).collect()
 }
 
 fn programs(processes: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
@@ -85,15 +86,36 @@ fn program(process: &Path) -> Option<PathBuf> {
     Some(text.strip_suffix(GONE).unwrap_or(text).into())
 }
 
-/// The names by which `/proc/PID/fd` calls the sockets of a table that listen on a port.
-fn inodes(table: &str, port: u16) -> Vec<String> {
-    let port = format!(":{port:04X}");
+/// The names by which `/proc/PID/fd` calls the sockets of a table that listen at an address,
+/// or at one that stands for it.
+fn inodes(table: &str, wanted: SocketAddr) -> Vec<String> {
+    let meets = |local: SocketAddr| {
+        let (one, other) = (local.ip().to_canonical(), wanted.ip().to_canonical());
+        local.port() == wanted.port()
+            && (one == other || one.is_unspecified() || other.is_unspecified())
+    };
     let line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        (local.ends_with(&port) && *state == LISTEN).then(|| format!("socket:[{inode}]"))
+        (*state == LISTEN && meets(local_address(local)?)).then(|| format!("socket:[{inode}]"))
     };
     table.lines().filter_map(line).collect()
+}
+
+// Each 32 bits of it are a number of this machine's, in hexadecimal.
+fn local_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let mut octets = Vec::with_capacity(16);
+    for word in address.as_bytes().chunks(8) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        octets.extend_from_slice(&word.to_ne_bytes());
+    }
+    let ip: IpAddr = match <[u8; 4]>::try_from(octets.as_slice()) {
+        Ok(four) => four.into(),
+        Err(_) => <[u8; 16]>::try_from(octets).ok()?.into(),
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -107,7 +129,19 @@ mod tests {
             1: 0100007F:0019 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 2172 1\n\
             2: 0100007F:0119 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2173 1\n\
             3: short\n";
-        assert_eq!(inodes(table, 25), ["socket:[2171]"]);
+        let found = |address: &str| inodes(table, address.parse().unwrap());
+        assert_eq!(found("0.0.0.0:25"), ["socket:[2171]"]);
+        assert_eq!(found("203.0.113.30:25"), ["socket:[2171]"], "it stands for all");
+        assert_eq!(found("127.0.0.1:281"), ["socket:[2173]"]);
+        let one = "  sl  local_address rem_address   st\n\
+            0: 2200007F:09DD 00000000:0000 0A 0:0 00:0 0     0        0 2174 1\n\
+            1: B80D01200000000000000000210000FF:0019 0:0 0A 0:0 00:0 0     0        0 2175 1\n";
+        let found = |address: &str| inodes(one, address.parse().unwrap());
+        assert_eq!(found("127.0.0.34:2525"), ["socket:[2174]"]);
+        assert_eq!(found("127.0.0.60:2525"), [""; 0]);
+        assert_eq!(found("0.0.0.0:2525"), ["socket:[2174]"]);
+        assert_eq!(found("[2001:db8::ff00:21]:25"), ["socket:[2175]"]);
+        assert_eq!(found("[2001:db8::1]:25"), [""; 0]);
     }
 
     /// A process that is gone with the test, however that ends: whoever has its output waits
@@ -155,7 +189,7 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         assert!(running().contains(&own));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(listening(port).contains(&own) && is_listened_on(port));
+        let address = listener.local_addr().unwrap();
+        assert!(listening(address).contains(&own) && is_listened_on(address));
     }
 }

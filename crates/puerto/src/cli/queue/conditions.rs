@@ -45,9 +45,10 @@ pub(super) struct Conditions {
     #[arg(es = "Que entregó esta cuenta")]
     #[arg(long, value_name = "NAME", value_parser = text)]
     pub(super) account: Option<String>,
-    /// That came from there, as `puerto queue show` says it: "user 33", "*[192.0.2.7]"
+    /// That came from there, as `puerto queue show` says it: "user 33", "*[192.0.2.7]";
+    /// or from a client in this network: 2001:db8::/64
     #[arg(es = "Que vinieron de ahí, como lo dice `puerto queue show`: \"user 33\", \
-                \"*[192.0.2.7]\"")]
+                \"*[192.0.2.7]\"; o de un cliente de esta red: 2001:db8::/64")]
     #[arg(long, value_name = "ORIGIN", value_parser = text)]
     origin: Option<String>,
     /// That came longer ago than this, as 30m, 4h or 2d

@@ -102,8 +102,10 @@ const TAKEN_BACK_ONE: Text = Text::new("1 order taken back", "1 orden retirada")
 const TAKEN_BACK: Text = Text::new("{count} orders taken back", "{count} órdenes retiradas");
 const NO_ORDER: Text = Text::new("there is no order {number}", "no hay ninguna orden {number}");
 const STILL_HELD: Text = Text::new(
-    "what they held stays held: `puerto queue release --held` releases it",
-    "lo que retuvieron sigue retenido: `puerto queue release --held` lo libera",
+    "what they held stays held: `puerto queue list --held` shows all that is, `puerto queue release \
+     ID` releases it",
+    "lo que retuvieron sigue retenido: `puerto queue list --held` muestra todo lo que lo está, y \
+     `puerto queue release ID` lo libera",
 );
 const LINE: Text = Text::new(
     "order {number}: {order}; given by uid {uid}; it ends {end}, or by `{command}`",

@@ -65,7 +65,7 @@ async fn a_login_that_sends_as_another_is_refused_and_told_what_it_may_use() {
     assert_eq!(
         refused(&rig, &ana, "bob@example.com", own).await,
         "553 5.7.1 <bob@example.com>: Sender address rejected: not owned by user ana; user ana may \
-         use sales@example.com; the administrator allows more by `puerto user addresses`",
+         use ana@example.com, sales@example.com; the administrator allows more by `puerto user addresses`",
     );
     for (header, says) in [
         ("From: Boss <boss@example.com>\r\n", "550 5.7.1 From address <boss@example.com>"),
@@ -84,6 +84,19 @@ async fn a_login_that_sends_as_another_is_refused_and_told_what_it_may_use() {
         let refusal = refused(&rig, &ana, "ana@example.com", header).await;
         assert!(refusal.contains(says), "{header}: {refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_notice_that_comes_by_a_login_is_brought_under_its_own_address() {
+    let notice = "From: MAILER-DAEMON@mail.one.example.com\r\nSubject: Undelivered\r\n";
+    let rig = rig("accounts = { ana = [\"@one.example.com\"] }");
+    let (path, stored) = sent(&rig, &login("ana"), "", notice).await.unwrap();
+    assert_eq!(path, "");
+    assert!(stored.contains("From: ana@example.com\r\n"), "{stored}");
+    assert!(stored.contains("X-Original-From: MAILER-DAEMON@mail.one.example.com\r\n"));
+    let strict = self::rig("otherwise = \"reject\"");
+    let refusal = refused(&strict, &login("ana"), "", notice).await;
+    assert!(refusal.contains("not owned by user ana"), "{refusal}");
 }
 
 #[tokio::test]

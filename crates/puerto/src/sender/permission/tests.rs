@@ -151,7 +151,8 @@ fn what_else_happens_is_chosen() {
     let signs = |_: &Domain| false;
     let refuses = |choice: &str, who| {
         let config = config("", &format!("otherwise = \"{choice}\""));
-        Permission::new(&config, who, &signs).refuses()
+        let path = ReversePath::parse("<a@example.com>").unwrap();
+        Permission::new(&config, who, &signs).refuses(&path)
     };
     for who in [ANA, WWW, LOGIN, client("127.0.0.1"), client("192.0.2.1")] {
         assert!(refuses("reject", who) && !refuses("rewrite", who), "{who:?}");

@@ -90,8 +90,8 @@ pub(super) fn is_probe(one: &Transaction) -> bool {
 }
 
 const NOTHING: Text = Text::new(
-    "Nothing has come to anybody since this lab was started.",
-    "No le ha llegado nada a nadie desde que se inició este laboratorio.",
+    "No letter that was asked for has come since this lab was started.",
+    "Desde que se inició este laboratorio no ha llegado ninguna de las cartas por las que se pregunta.",
 );
 const FROM: Text = Text::new("from {from} by {peer}, {tls}", "de {from} desde {peer}, {tls}");
 const NOTICE: Text = Text::new("a notification (<>)", "una notificación (<>)");

@@ -21,6 +21,8 @@ pub(in crate::explain) struct Report {
     pub(in crate::explain) traces: Vec<(String, String)>,
     /// Envelope senders that it names.
     pub(in crate::explain) senders: Vec<String>,
+    /// Whom what is returned is addressed to, by its header.
+    pub(in crate::explain) addressed: Vec<String>,
     /// What it says about each recipient.
     pub(in crate::explain) about: Vec<One>,
 }
@@ -126,6 +128,9 @@ impl Report {
                     self.add_ids(value);
                 }
                 "return-path" => self.senders.extend(address_in(value)),
+                "to" | "cc" if self.addressed.len() < MOST => {
+                    self.addressed.extend(value.split(',').filter_map(address_in).take(MOST));
+                }
                 "received" if self.traces.len() < MOST => self.traces.extend(trace(value)),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use puerto_mail::dns::RecordType;
 
 #[cfg(test)]
 use super::Step;
-use super::{Check, Exercise, Hint, OURS, OURS_V6, WORLD, What, numbered, strict};
+use super::{Check, Exercise, Hint, OURS, OURS_V6, STRANGER, WORLD, What, numbered, strict};
 use crate::cli::lab::classroom::world::Blueprint;
 use crate::lang::Text;
 
@@ -87,7 +87,12 @@ pub(super) const EXERCISES: &[Exercise] = &[
                 title: Text::new("the relay may send", "el relay puede enviar"),
                 what: What::SpfPasses(IpAddr::V4(RELAY.address)),
             },
-            strict(6, IpAddr::V4(RELAY.address), &["spf"]),
+            Check {
+                points: 2,
+                title: Text::new("a stranger may not", "un extraño no puede"),
+                what: What::SpfStops(STRANGER),
+            },
+            strict(4, IpAddr::V4(RELAY.address), &["spf"]),
         ],
         #[cfg(test)]
         model: &[
@@ -107,6 +112,17 @@ pub(super) const EXERCISES: &[Exercise] = &[
                     "relayhost = \"[relay.isp.example]:{port}\"",
                 )],
                 "spf.not-pass",
+            ),
+            (
+                &[
+                    Step::Edit(
+                        "puerto.toml",
+                        "relayhost = \"\"",
+                        "relayhost = \"[relay.isp.example]:{port}\"",
+                    ),
+                    Step::Edit("dns.zone", "ip4:127.0.0.10 -all", "+all"),
+                ],
+                "spf.open",
             ),
             // The name of the address is the provider's.
             (
