@@ -116,6 +116,11 @@ def test_a_node_that_begins_before_its_database_says_so_and_waits(world):
         break_it()
         node.start()
         wait_for("clients to be sent away", lambda: greeting().startswith(b"421 4.3.0 "))
+        assert greeting().endswith(b"\r\n")
+        # Nor does who asks for the queue wait for a word.
+        done = node.host.run(node.binary, "queue", "list", "--config", node.configuration,
+                             check=False, timeout=20)
+        assert done.returncode == 69 and b"no mail is taken" in done.stderr, done
         done = node.host.run(node.binary, "sendmail", "--config", node.configuration, "-i",
                              "you@example.net", input=b"Subject: x\n\n", check=False, timeout=20)
         assert done.returncode == 75, done

@@ -151,6 +151,33 @@ impl Server {
         }
     }
 
+    /// Answers whatever is asked by why there is no queue, until it is dropped.
+    pub async fn turn_away(&self, why: &Mutex<String>) {
+        let opened = self.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
+        let Ok(listener) = opened else { return };
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let why = why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let told = async {
+                    (&mut stream)
+                        .take(MAX_REQUEST as u64)
+                        .read_until(b'\n', &mut Vec::new())
+                        .await?;
+                    let mut line = Vec::new();
+                    append(&mut line, &error(Problem(ErrorCode::Failed, why)));
+                    stream.write_all(&line).await
+                };
+                // Whoever asks nothing is not waited for.
+                let _ = timeout(PATIENCE, told).await;
+            });
+        }
+    }
+
     /// Serves clients until told to stop.
     pub async fn run(self, context: Context, mut shutdown: watch::Receiver<bool>) {
         let Ok(listener) = tokio::net::UnixListener::from_std(self.listener) else { return };

@@ -198,7 +198,9 @@ impl Listeners {
             (4, 3, 0),
             format!("{hostname} mail cannot be stored now, try later"),
         );
-        let reply = reply.to_string().into_bytes();
+        let mut line = Vec::new();
+        reply.write_to(&mut line);
+        let reply = line;
         let mut doors = JoinSet::new();
         for (service, listener) in &self.tcp {
             let opened = listener.try_clone().and_then(tokio::net::TcpListener::from_std);

@@ -88,8 +88,10 @@ fn encryption(report: &Report, sight: &Sight) -> Option<Problem> {
     }
     let seen = said!("{host} offers no TLS", "{host} no ofrece TLS"; host = sight.host);
     let remedy = said!(
-        "use a port of the relay that offers it, such as 587: what is sent can be read on the way",
-        "use un puerto del relay que lo ofrezca, como el 587: lo que se envía puede leerse por el camino"
+        "ask its administrator for TLS, or use a port or a relay that offers it: what is sent can be read on \
+         the way",
+        "pida TLS a su administrador, o use un puerto o un relay que lo ofrezca: lo que se envía puede leerse \
+         por el camino"
     );
     let needed = plan.tls == TlsLevel::Required || plan.login.is_some();
     let make = if needed { Problem::error } else { Problem::warning };

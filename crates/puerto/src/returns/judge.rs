@@ -93,10 +93,10 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
         let mut found = Vec::new();
         for fate in &report.about {
             // A server before us may have sent a copy elsewhere, of the same name.
-            let is_it = is_traced || !asked.is_addressed_too(fate);
+            let is_it = is_traced || !is_notice || !asked.is_addressed_too(fate);
             match asked.recipient(fate, &sent.to, is_it) {
                 Some(recipient) => found.push(Found { id, recipient: Some(recipient), fate }),
-                None if fate.news == News::Complaint && is_it => {
+                None if fate.news == News::Complaint => {
                     found.push(Found { id, recipient: None, fate });
                 }
                 None => {

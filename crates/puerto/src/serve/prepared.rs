@@ -1,7 +1,7 @@
 //! What a start does before the rooms are wired: with root's rights, and then with the queue's
 //! database, which may not be there yet.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use puerto_spool::Backend;
@@ -118,13 +118,15 @@ impl Prepared {
     ) -> Result<Option<Self>, StartError> {
         // At a start that goes well clients wait for a moment, and are not sent away.
         let has_failed = Notify::new();
+        let why = Mutex::new(String::new());
         let opened = {
             let away = async {
                 has_failed.notified().await;
-                self.listeners.turn_away(&self.config.hostname).await;
+                let clients = self.listeners.turn_away(&self.config.hostname);
+                tokio::join!(clients, self.control.turn_away(&why));
             };
             tokio::select! {
-                opened = self.patiently_opened(&has_failed, migrate) => opened?,
+                opened = self.patiently_opened((&has_failed, &why), migrate) => opened?,
                 () = always(away) => return Ok(None),
                 () = always(watchdog()) => return Ok(None),
                 () = signals.told_to_stop() => return Ok(None),
@@ -135,10 +137,9 @@ impl Prepared {
 
     async fn patiently_opened(
         &self,
-        has_failed: &Notify,
+        (has_failed, why): (&Notify, &Mutex<String>),
         migrate: bool,
     ) -> Result<Arc<dyn Backend>, StartError> {
-        let mut told = String::new();
         loop {
             let (config, log, small) = (self.config.clone(), self.log.clone(), self.small_store);
             let opened = tokio::task::spawn_blocking(move || {
@@ -153,11 +154,12 @@ impl Prepared {
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
-            has_failed.notify_one();
-            if error != told {
-                notice(&self.log, "error", &format!("{error}; no mail is taken until it can be"));
-                told = error;
+            let error = format!("{error}; no mail is taken until it can be");
+            let told = why.lock().map(|mut why| std::mem::replace(&mut *why, error.clone()));
+            if told.is_ok_and(|told| told != error) {
+                notice(&self.log, "error", &error);
             }
+            has_failed.notify_one();
             notify("READY=1\nSTATUS=Waits for the database; no mail is taken");
             tokio::time::sleep(AGAIN).await;
         }

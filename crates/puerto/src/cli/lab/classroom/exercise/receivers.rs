@@ -172,11 +172,11 @@ pub(super) const EXERCISES: &[Exercise] = &[
                 cost: 2,
                 text: Text::new(
                     "The receiver puts strangers off, to see whether they come again. A queue \
-                     does. Wait; or, if you cannot: `puerto --config {folder}/puerto.toml queue \
-                     retry --all --yes`",
+                     does. Wait, some minutes; or, if you cannot: `puerto --config {folder}/puerto.toml \
+                     queue retry --all --yes`, more than once",
                     "El receptor hace esperar a los desconocidos para ver si vuelven. Una cola \
-                     vuelve. Espere; o, si no puede: `puerto --config {folder}/puerto.toml queue \
-                     retry --all --yes`",
+                     vuelve. Espere unos minutos; o, si no puede: `puerto --config {folder}/puerto.toml \
+                     queue retry --all --yes`, más de una vez",
                 ),
             },
         ],
