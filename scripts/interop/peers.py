@@ -3,12 +3,14 @@
 import contextlib
 import email
 import email.policy
+import http.server
 import os
 import pathlib
 import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import textwrap
@@ -19,6 +21,7 @@ DNS_ADDRESS = "127.0.0.53"
 SENDER_ADDRESS = "127.0.0.20"
 FINAL_ADDRESS = "127.0.0.30"
 RELAY_ADDRESS = "127.0.0.40"
+WEB_ADDRESS = "127.0.0.60"
 UNPRIVILEGED = "nobody"
 
 
@@ -141,6 +144,120 @@ class Authority:
             "-CAkey", self.key, "-CAcreateserial", "-extfile", file, "-out", certificate)
         key.chmod(0o600)
         return certificate, key
+
+
+def server_context(certificate):
+    """What a server with this certificate and key speaks TLS by."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+class Listener:
+    """Listens on port 25, and has each connection served in a thread of its own."""
+
+    def __init__(self, world, address):
+        self._listener = socket.create_server((address, 25))
+        threading.Thread(target=self._accept, daemon=True).start()
+        world.add(self)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError, EOFError), connection:
+            self._talk(connection)
+
+    def stop(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+class MailSink(Listener):
+    """Takes mail, over STARTTLS if it has a context, and notes of each message by which version of
+    TLS it came (`None`: in plain text), and what MAIL said. `behind` is offered under TLS."""
+
+    def __init__(self, world, address, context=None, behind=()):
+        self.context, self.behind = context, behind
+        self.mail, self.senders, self.letters, self.logins = [], [], [], 0
+        super().__init__(world, address)
+
+    def _talk(self, connection):
+        stream, version = connection.makefile("rwb"), None
+
+        def say(*lines):
+            for line in lines[:-1]:
+                stream.write(line.replace(" ", "-", 1).encode() + b"\r\n")
+            stream.write(lines[-1].encode() + b"\r\n")
+            stream.flush()
+
+        say("220 sink ESMTP")
+        while line := stream.readline():
+            command = line.upper()
+            if command.startswith(b"EHLO"):
+                starttls = ["STARTTLS"] if self.context and not version else []
+                offered = self.behind if version else starttls
+                say("250 sink", *(f"250 {extension}" for extension in offered))
+            elif command.startswith(b"STARTTLS"):
+                say("220 go")
+                connection = self.context.wrap_socket(connection, server_side=True)
+                stream, version = connection.makefile("rwb"), connection.version()
+            elif command.startswith(b"AUTH"):
+                self.logins += 1
+                say("235 2.7.0 ok")
+            elif command.startswith(b"DATA"):
+                say("354 go on")
+                lines = []
+                while (line := stream.readline()) not in (b".\r\n", b""):
+                    lines.append(line.removeprefix(b"."))
+                self.letters.append(b"".join(lines))
+                self.mail.append(version)
+                say("250 2.0.0 taken")
+            elif command.startswith(b"QUIT"):
+                say("221 bye")
+                return
+            else:
+                if command.startswith(b"MAIL"):
+                    self.senders.append(line.decode().strip())
+                say("250 2.0.0 ok")
+
+
+@contextlib.contextmanager
+def web(certificate, answer, address=WEB_ADDRESS):
+    """A server for HTTPS; `answer` gets each request's handler."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            answer(self)
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer((address, 443), Handler)
+    server.socket = server_context(certificate).wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def page(request, octets, status=200, kind="text/plain", **fields):
+    """Answers a request whole."""
+    request.send_response(status)
+    for name, value in {"Content-Type": kind, "Content-Length": len(octets), **fields}.items():
+        request.send_header(name, str(value))
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(octets)
 
 
 class Process:

@@ -7,13 +7,14 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import smtplib
 import socket
 import ssl
 import stat
 
 from peers import (DNS_ADDRESS, SENDER_ADDRESS, UNPRIVILEGED, Process, Puerto, Skipped, Unbound,
-                   listens, run, wait_for)
+                   listens, page, run, wait_for, web)
 from test_dns import Bind
 
 ACME_ADDRESS = "127.0.0.70"
@@ -25,7 +26,7 @@ RECORDS = (f"acme IN A {ACME_ADDRESS}\nmail IN A {SENDER_ADDRESS}\n"
 class Pebble(Process):
     """An authority at acme.example.com."""
 
-    def __init__(self, world, environment=None):
+    def __init__(self, world, environment=None, port=80):
         if not shutil.which("pebble"):
             raise Skipped("there is no pebble")
         self.folder = world.folder / "pebble"
@@ -35,7 +36,7 @@ class Pebble(Process):
             "listenAddress": f"{ACME_ADDRESS}:14000",
             "managementListenAddress": f"{ACME_ADDRESS}:15000",
             "certificate": str(certificate), "privateKey": str(key),
-            "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "",
+            "httpPort": port, "tlsPort": 443, "ocspResponderURL": "",
             "externalAccountBindingRequired": False}}))
         self.environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"} | (environment or {})
         self.start()
@@ -70,7 +71,7 @@ def report(puerto, *arguments, code=0):
     return json.loads(done.stdout)
 
 
-def page(path, address=SENDER_ADDRESS):
+def shown_at(path, address=SENDER_ADDRESS):
     with socket.create_connection((address, 80), timeout=5) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: mail.example.com\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
@@ -94,8 +95,8 @@ def test_a_certificate_is_got_by_a_page_and_renewed_with_its_key(world):
         status = file.stat()
         assert stat.S_IMODE(status.st_mode) & 0o077 == 0, file
         assert status.st_uid == pwd.getpwnam(UNPRIVILEGED).pw_uid, file
-    assert page("/").startswith("HTTP/1.1 404"), page("/")
-    assert page("/.well-known/acme-challenge/x").startswith("HTTP/1.1 404")
+    assert shown_at("/").startswith("HTTP/1.1 404"), shown_at("/")
+    assert shown_at("/.well-known/acme-challenge/x").startswith("HTTP/1.1 404")
 
     # A session that is under way outlives the renewal.
     context = ssl.create_default_context()
@@ -197,6 +198,79 @@ def test_what_the_authority_refuses_is_explained_and_not_asked_for_again_and_aga
     assert seen["trouble"]["id"] == "acme.unreachable", seen
 
 
+def refusing(at, kind, detail, status=403, **fields):
+    """An authority of the tests' own, which refuses what it is asked at one step, as Pebble cannot:
+    it keeps to no limits and looks at no CAA records. It checks no signatures."""
+    base, problem = "https://acme.example.com", {
+        "type": f"urn:ietf:params:acme:error:{kind}", "detail": detail}
+    challenge = {"type": "http-01", "url": f"{base}/challenge", "token": "abcdefghijklmnopqrstuv",
+                 "status": "pending"}
+    name = {"type": "dns", "value": "mail.example.com"}
+    asked = []
+
+    def answer(request):
+        request.rfile.read(int(request.headers["Content-Length"] or 0))
+        path = request.path.strip("/")
+        asked.append(path)
+        if path == "challenge" and at == "challenge":
+            challenge.update(status="invalid", error=problem)
+        failed = challenge["status"] == "invalid"
+        documents = {
+            "dir": {"newNonce": f"{base}/nonce", "newAccount": f"{base}/account",
+                    "newOrder": f"{base}/order"},
+            "nonce": {}, "account": {"status": "valid"}, "challenge": challenge,
+            "order": {"status": "invalid" if failed else "pending", "identifiers": [name],
+                      "authorizations": [f"{base}/authorization"], "finalize": f"{base}/finalize"},
+            "authorization": {"status": "invalid" if failed else "pending", "identifier": name,
+                              "challenges": [challenge]},
+        }
+        is_refused = path == at and path != "challenge"
+        code = status if is_refused else 201 if path in ("account", "order") else 200
+        page(request, json.dumps(problem if is_refused else documents[path]).encode(), code,
+             "application/problem+json" if is_refused else "application/json",
+             **{"Replay-Nonce": f"nonce{len(asked)}", "Location": f"{base}/{path}"},
+             **(fields if is_refused else {}))
+    return answer, asked
+
+
+def test_an_authority_that_gives_no_more_is_left_alone_as_long_as_it_asks(world):
+    Bind(world, RECORDS)
+    answer, asked = refusing(
+        "order", "rateLimited", "too many certificates (5) already issued for this exact set of "
+        "identifiers in the last 168h0m0s", 429, **{"Retry-After": "90000"})
+    with web(world.authority.issue("acme.example.com"), answer, ACME_ADDRESS):
+        puerto = Puerto(world, sections=acme("http-01").replace(":14000/dir", "/dir"))
+        puerto.says("it is tried again in 1500 minutes")
+        seen = report(puerto, code=1)
+        assert seen["trouble"]["id"] == "acme.rate-limited", seen
+        assert "this exact set" in seen["trouble"]["said"], seen
+        assert seen["trouble"]["remedy"], seen
+        spanish = puerto.command("--lang", "es", "certificate", check=False).stdout.decode()
+        assert "por ahora la autoridad no da más certificados" in spanish, spanish
+        orders = asked.count("order")
+        puerto.stop()
+        puerto.start()
+        report(puerto, code=1)
+        assert asked.count("order") == orders == 1, asked
+
+
+def test_a_record_that_forbids_the_authority_is_told_as_that(world):
+    Bind(world, RECORDS)
+    answer, _ = refusing("challenge", "caa",
+                         "CAA record for mail.example.com prevents issuance")
+    with web(world.authority.issue("acme.example.com"), answer, ACME_ADDRESS):
+        puerto = Puerto(world, sections=acme("http-01").replace(":14000/dir", "/dir"))
+        puerto.says("a CAA record forbids this authority to give certificates for mail.example.com")
+        seen = report(puerto, code=1)
+        assert seen["trouble"]["id"] == "acme.forbidden", seen
+        assert "CAA" in seen["trouble"]["remedy"], seen
+        spanish = puerto.command("--lang", "es", "certificate", check=False).stdout.decode()
+        assert "un registro CAA prohíbe a esta autoridad dar certificados" in spanish, spanish
+    explained = puerto.command("--lang", "es", "explain",
+                               "urn:ietf:params:acme:error:caa: forbidden").stdout.decode()
+    assert "CAA" in explained, explained
+
+
 def test_our_policy_is_served_with_the_certificate_that_is_got_for_it(world):
     Bind(world, RECORDS + "@ IN MX 10 mail\n")
     Pebble(world)
@@ -232,6 +306,53 @@ def test_our_policy_is_served_with_the_certificate_that_is_got_for_it(world):
 
     again = puerto.command("dns", "--json", "--egress", SENDER_ADDRESS)
     assert json.loads(again.stdout) == plan, "the same policy has the same id"
+
+
+def test_a_reload_takes_other_settings_over_and_says_what_needs_a_restart(world):
+    Bind(world, RECORDS)
+    Pebble(world, port=5002)
+    puerto = Puerto(world)
+    before = puerto.configuration.read_text()
+
+    def reload(sections):
+        puerto.configuration.write_text(before + sections)
+        puerto.process.send_signal(signal.SIGHUP)
+
+    # Whom root's rights are gone from opens no port below 1024.
+    reload(acme("http-01").replace(f"{SENDER_ADDRESS}:80", f"{SENDER_ADDRESS}:81"))
+    puerto.says("the configuration was read again, but cannot listen on 127.0.0.20:81 (acme.listen)")
+    puerto.says("so this needs a restart (systemctl restart puerto)")
+    assert not listens(SENDER_ADDRESS, 81)
+
+    with smtplib.SMTP(SENDER_ADDRESS, 25) as session:
+        session.ehlo()
+        assert not session.has_extn("starttls")
+        wanted = acme("http-01").replace(f"{SENDER_ADDRESS}:80", f"{SENDER_ADDRESS}:5002")
+        reload(wanted)
+        puerto.says("a new certificate for mail.example.com is in use")
+        assert session.noop()[0] == 250, "a session outlives it"
+    assert "Pebble" in shown()[2]
+
+    # A policy, on a port that a web server might pass on to; its name is asked for as well.
+    policy = f'[mta_sts]\nmode = "testing"\nlisten = ["{SENDER_ADDRESS}:8443"]\n'
+    reload(wanted + policy)
+    puerto.says("a new certificate for mail.example.com, mta-sts.example.com is in use")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def fetched():
+        with socket.create_connection((SENDER_ADDRESS, 8443), timeout=5) as raw:
+            with context.wrap_socket(raw, server_hostname="mta-sts.example.com") as connection:
+                connection.sendall(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n"
+                                   b"Host: mta-sts.example.com\r\n\r\n")
+                return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+    assert "mode: testing" in fetched(), fetched()
+    reload(wanted + policy.replace("testing", "enforce"))
+    wait_for("the other policy", lambda: "mode: enforce" in fetched())
+    reload("")
+    wait_for("the ports to be closed", lambda: not listens(SENDER_ADDRESS, 8443)
+             and not listens(SENDER_ADDRESS, 5002))
 
 
 def tlsa(key):

@@ -12,7 +12,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from peers import DNS_ADDRESS, RECORDS, Authority, Puerto, Unbound, run, wait_for
-from test_transport import Sink, send
+from test_transport import send, sink
 
 ZONE = "example.org"
 WRONG = {1: "00" * 32, 2: "00" * 64}
@@ -199,7 +199,7 @@ def test_openssl_and_postfix_agree_with_us_on_forty_hosts(world):
     assert len(rows) >= 40, len(rows)
     zone, anchor = signed_zone(world, rows)
     Unbound(world, RECORDS, zones={ZONE: zone}, anchors=[anchor])
-    sinks = {name: Sink(world, f"127.0.5.{place}", chain)
+    sinks = {name: sink(world, f"127.0.5.{place}", chain)
              for place, (name, (_, chain, *_)) in enumerate(rows.items(), 1)}
     puerto = Puerto(world, start=False)
     text = puerto.configuration.read_text()

@@ -1,5 +1,6 @@
 """What `puerto dns` proposes, judged and taken over by BIND."""
 
+import hashlib
 import json
 import os
 import pty
@@ -7,7 +8,10 @@ import re
 import shutil
 import subprocess
 
-from peers import DNS_ADDRESS, Process, Puerto, Skipped, listens, run, wait_for
+from peers import (DNS_ADDRESS, SENDER_ADDRESS, Process, Puerto, Skipped, Unbound, listens, run,
+                   wait_for)
+
+SIGNED_ADDRESS, RESOLVER_ADDRESS = "127.0.0.72", "127.0.0.71"
 
 ZONE = """$ORIGIN example.com.
 $TTL 3600
@@ -21,8 +25,9 @@ class Bind(Process):
     """The server of example.com, which takes updates that the key signs."""
 
     def __init__(self, world, records="", algorithm="hmac-sha256", address=DNS_ADDRESS,
-                 closed=()):
-        """`closed` are zones more, which take no updates."""
+                 closed=(), signed=False):
+        """`closed` are zones more, which take no updates; `signed`: BIND signs example.com."""
+        policy = "  dnssec-policy default; inline-signing yes;\n" if signed else ""
         folder = world.folder / "bind"
         folder.mkdir()
         self.key = folder / "update.key"
@@ -34,7 +39,7 @@ class Bind(Process):
             f'  listen-on port 53 {{ {address}; }}; listen-on-v6 {{ none; }};\n'
             f'  session-keyfile "{folder}/session.key"; dnssec-validation no; notify no; }};\n'
             f'controls {{ }};\ninclude "{self.key}";\n'
-            f'zone "example.com" {{ type primary; file "{self.zone}"; \n'
+            f'zone "example.com" {{ type primary; file "{self.zone}"; \n{policy}'
             '  allow-update { key "update.example.com"; }; };\n'
             f'zone "192.in-addr.arpa" {{ type primary; file "{folder}/reverse";\n'
             '  allow-update { key "update.example.com"; }; };\n'
@@ -61,6 +66,49 @@ class Bind(Process):
         """The TXT records of a name, each as one string."""
         lines = run("dig", "+short", "+tcp", f"@{DNS_ADDRESS}", name, "TXT").stdout.decode()
         return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', line)) for line in lines.splitlines()]
+
+
+def test_a_tlsa_record_is_published_by_update_and_an_old_one_goes_when_the_new_is_there(world):
+    bind = Bind(world, f"@ IN MX 10 mail\nmail IN A {SENDER_ADDRESS}\n", address=SIGNED_ADDRESS,
+                signed=True)
+
+    def dig(name, kind):
+        return run("dig", "+noall", "+answer", "+tcp", f"@{SIGNED_ADDRESS}", name,
+                   kind).stdout.decode()
+
+    anchor = world.folder / "anchor"
+    anchor.write_text(wait_for("the keys of the zone", lambda: dig("example.com", "DNSKEY")))
+    wait_for("signatures", lambda: "RRSIG" in run(
+        "dig", "+dnssec", "+noall", "+answer", f"@{SIGNED_ADDRESS}", "mail.example.com",
+        "A").stdout.decode())
+    unbound = Unbound(world, [], stubs={"example.com": SIGNED_ADDRESS}, anchors=[anchor],
+                      address=RESOLVER_ADDRESS)
+    certificate, key = world.authority.issue("mail.example.com")
+    puerto = Puerto(world, start=False,
+                    sections=f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    world.running.remove(puerto)
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(f'"{DNS_ADDRESS}:53"', f'"{RESOLVER_ADDRESS}"'))
+
+    def publish():
+        puerto.command("--lang", "en", "dns", "example.com", "--egress", SENDER_ADDRESS,
+                       "--update", SIGNED_ADDRESS, "--key", bind.key, "--yes")
+        # What was published before is in its cache.
+        unbound.stop()
+        unbound.start()
+        lines = dig("_25._tcp.mail.example.com", "TLSA").splitlines()
+        return {line.split(maxsplit=7)[7].replace(" ", "").lower() for line in lines}
+
+    def digest():
+        public = run("openssl", "pkey", "-in", key, "-pubout", "-outform", "DER").stdout
+        return hashlib.sha256(public).hexdigest()
+
+    old = digest()
+    assert publish() == {old}
+    world.authority.issue("mail.example.com")
+    assert digest() != old
+    assert publish() == {old, digest()}, "senders may still have the old one"
+    assert publish() == {digest()}
 
 
 def with_keys(world):

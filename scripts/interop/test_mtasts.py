@@ -1,14 +1,10 @@
 """The MTA-STS policy as `puerto check` fetches it from a real HTTPS server."""
 
-import contextlib
-import http.server
 import json
-import ssl
-import threading
 
-from peers import Authority, Puerto, SENDER_ADDRESS, Unbound, run
+import peers
+from peers import Authority, Puerto, SENDER_ADDRESS, Unbound, WEB_ADDRESS, run, web
 
-WEB_ADDRESS = "127.0.0.60"
 PATH = "/.well-known/mta-sts.txt"
 POLICY = ("version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\n"
           "mx: *.mx.example.com\r\nmax_age: 604800\r\n")
@@ -21,54 +17,21 @@ RECORDS = [
 ]
 
 
-def handler(answer):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            answer(self)
-
-        def log_message(self, *_):
-            pass
-    return Handler
-
-
-def page(body=POLICY, status=200, kind="text/plain; charset=utf-8", chunked=False, location=None):
+def page(body=POLICY, status=200, kind="text/plain; charset=utf-8", chunked=False, **fields):
     def answer(request):
         assert request.path == PATH and request.headers["Host"] == "mta-sts.example.com"
+        octets = body.encode()
+        if not chunked:
+            return peers.page(request, octets, status, kind, **fields)
         request.send_response(status)
         request.send_header("Content-Type", kind)
-        if location:
-            request.send_header("Location", location)
-        octets = body.encode()
-        if chunked:
-            request.send_header("Transfer-Encoding", "chunked")
-            request.end_headers()
-            for at in range(0, len(octets), 10):
-                piece = octets[at:at + 10]
-                request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-            request.wfile.write(b"0\r\n\r\n")
-            return
-        request.send_header("Content-Length", str(len(octets)))
+        request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
-        request.wfile.write(octets)
+        for at in range(0, len(octets), 10):
+            piece = octets[at:at + 10]
+            request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        request.wfile.write(b"0\r\n\r\n")
     return answer
-
-
-@contextlib.contextmanager
-def web(certificate, answer):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    server = http.server.ThreadingHTTPServer((WEB_ADDRESS, 443), handler(answer))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def outcome(puerto):
@@ -102,7 +65,7 @@ def test_each_fault_of_a_policy_is_told(world):
     for certificate, answer, check, words in (
             (other_name, page(), "policy", "the certificate of mta-sts.example.com is not valid"),
             (stranger, page(), "policy", "the certificate of mta-sts.example.com is not valid"),
-            (right, page("", 301, location=elsewhere), "policy", "the server answers 301"),
+            (right, page("", 301, Location=elsewhere), "policy", "the server answers 301"),
             (right, page("no such page", 404), "policy", "the server answers 404"),
             (right, page(kind="text/html"), "policy", "its type is text/html"),
             (right, page(POLICY.replace("enforce", "strict")), "policy", "the field mode"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use jiff::fmt::rfc2822;
 
 use super::trouble::unreachable;
 use crate::dns::Resolver;
@@ -61,8 +62,7 @@ impl Client {
         let answer = self.ask(&host, port, &octets).await;
         let answer = answer.map_err(|why| Error::Other(Box::new(unreachable(&host, &why))))?;
         if answer.status >= 400 {
-            let pause = answer.field("retry-after").parse().unwrap_or(-1);
-            self.0.pause.store(pause, Ordering::Relaxed);
+            self.0.pause.store(pause(&answer).unwrap_or(-1), Ordering::Relaxed);
         }
         response(answer)
     }
@@ -101,6 +101,15 @@ impl HttpClient for Client {
         let client = self.clone();
         Box::pin(async move { client.carry(request).await })
     }
+}
+
+// RFC 9110 §10.2.3: in seconds, or until a moment by the authority's own clock, which its answer
+// tells.
+fn pause(answer: &Answer) -> Option<i64> {
+    let asked = answer.field("retry-after");
+    let at = |text: &str| Some(rfc2822::parse(text).ok()?.timestamp().as_second());
+    let seconds = asked.parse().ok();
+    seconds.or_else(|| at(asked)?.checked_sub(at(answer.field("date"))?)).filter(|wait| *wait >= 0)
 }
 
 fn place<T>(request: &Request<T>) -> Option<(String, u16)> {
@@ -167,5 +176,26 @@ mod tests {
         assert_eq!(read.parts.headers["replay-nonce"], "abc");
         let fields = vec![("no name".to_owned(), "abc".to_owned())];
         assert!(response(Answer { status: 200, fields, body: Vec::new() }).is_err());
+    }
+
+    #[test]
+    fn an_authority_says_how_long_it_wants_to_be_left_alone() {
+        let now = ("Date", "Mon, 30 Nov 2026 08:00:00 GMT");
+        for (fields, expected) in [
+            (&[("Retry-After", "7200")][..], Some(7200)),
+            (&[("retry-after", "0")], Some(0)),
+            (&[now, ("Retry-After", "Mon, 30 Nov 2026 09:30:00 GMT")], Some(5400)),
+            // What is over, or says nothing.
+            (&[now, ("Retry-After", "Mon, 30 Nov 2026 07:30:00 GMT")], None),
+            (&[("Retry-After", "Mon, 30 Nov 2026 09:30:00 GMT")], None),
+            (&[now, ("Retry-After", "soon")], None),
+            (&[now, ("Retry-After", "-5")], None),
+            (&[now, ("Retry-After", "99999999999999999999")], None),
+            (&[now], None),
+        ] {
+            let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            let answer = Answer { status: 429, fields: fields.collect(), body: Vec::new() };
+            assert_eq!(pause(&answer), expected, "{:?}", answer.fields);
+        }
     }
 }

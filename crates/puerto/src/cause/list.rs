@@ -147,6 +147,10 @@ causes! {
     AddressAvoided { address: String, receiver: String } = "route.address-avoided"
         ["{address} is not sent from: no name leads back to it (PTR and its address), and {receiver} turns such mail away",
          "no se envía desde {address}: ningún nombre vuelve a ella (PTR y su dirección) y {receiver} rechaza ese correo"];
+    AddressNotPermitted { address: String, domain: String, receiver: String }
+        = "route.address-not-permitted"
+        ["{address} is not sent from: the SPF record of {domain} does not let it send, and {receiver} turns such mail away",
+         "no se envía desde {address}: el registro SPF de {domain} no le deja enviar y {receiver} rechaza ese correo"];
     OwnLiteral { literal: String } = "route.own-literal"
         ["mail for {literal} loops back to this server, which has no mailboxes at that address",
          "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]
@@ -339,9 +343,16 @@ causes! {
         ["opportunistic, because the message says TLS-Required: No",
          "oportunista, porque el mensaje dice TLS-Required: No"];
     RequireTlsUnproven { host: String } = "transport.require-tls-unproven"
-        ["the message asks for REQUIRETLS, and neither DANE nor an enforced MTA-STS policy vouches for {host}",
-         "el mensaje pide REQUIRETLS, y ni DANE ni una política MTA-STS obligatoria avalan a {host}"]
+        ["the message asks for REQUIRETLS, and neither DNSSEC nor an enforced MTA-STS policy vouches for {host}",
+         "el mensaje pide REQUIRETLS, y ni DNSSEC ni una política MTA-STS obligatoria avalan a {host}"]
         => "puerto.require-tls";
+    RequireTlsUncertified { host: String, why: Box<Cause> } = "transport.require-tls-uncertified"
+        ["the message asks for REQUIRETLS, and {host} does not prove who it is: {why}",
+         "el mensaje pide REQUIRETLS, y {host} no demuestra quién es: {why}"]
+        => "puerto.require-tls";
+    RequireTlsVouched {} = "transport.require-tls-vouched"
+        ["the message asks for REQUIRETLS, and nobody could have forged the host's name",
+         "el mensaje pide REQUIRETLS, y nadie ha podido falsificar el nombre de la máquina"];
     RequireTlsNotOffered { host: String } = "transport.require-tls-not-offered"
         ["the message asks for REQUIRETLS, which {host} does not offer",
          "el mensaje pide REQUIRETLS, que {host} no ofrece"]

@@ -15,6 +15,7 @@
 mod absent;
 mod blocklists;
 mod context;
+mod dane;
 mod dkim;
 mod dmarc;
 mod domain;

@@ -71,10 +71,10 @@ async fn announced<W: World>(context: &Context<'_, W>, seen: &Policy, ours: &str
     if Policy::read(ours).as_ref() != Ok(seen) {
         return Ok(draft
             .remedy((
-                "First the policy: systemctl restart puerto, and see that mta-sts.{subject} leads \
-                 to this server; then the id.",
-                "Primero la política: systemctl restart puerto, y compruebe que \
-                 mta-sts.{subject} lleva a este servidor; después el id.",
+                "First the policy: systemctl reload puerto, and see that mta-sts.{subject} leads to \
+                 this server; then the id.",
+                "Primero la política: systemctl reload puerto, y compruebe que mta-sts.{subject} \
+                 lleva a este servidor; después el id.",
             ))
             .finding((
                 "the policy that is served is not the configuration's",
@@ -144,6 +144,7 @@ mod tests {
     use super::super::policies;
     use super::super::tests::made::{Made, troubles};
     use super::*;
+    use crate::config::Config;
     use crate::lang::Said;
 
     fn judged(page: Page) -> Vec<String> {
@@ -195,5 +196,40 @@ mod tests {
         ] {
             assert_eq!(judged(page.clone()), expected, "{page:?}");
         }
+    }
+
+    // Of the policy that this server serves, by what is fetched and what the record says.
+    fn announced_as(body: &str, id: &str) -> Vec<String> {
+        let mut config = Config::for_tests(std::path::Path::new("/nonexistent"));
+        config.domains = vec![puerto_smtp::Domain::parse("example.com").unwrap()];
+        config.mta_sts.mode = Some(crate::config::PolicyMode::Enforce);
+        config.mta_sts.mx = vec!["mail.example.com".to_owned()];
+        config.mta_sts.max_age = std::time::Duration::from_secs(604_800);
+        let served = config.mta_sts.text().unwrap();
+        let (body, id) = (body.replace("{served}", &served), id.replace("{id}", &id_for(&served)));
+        let mut made = Made { page: Some(answer(200, "text/plain", &body)), ..Made::default() };
+        made.table.txt("_mta-sts.example.com", &format!("v=STSv1; id={id};"));
+        made.table.mx("example.com", 10, "mail.example.com");
+        let ours = |context: &mut Context<'_, Made>| context.egress_given = false;
+        let checks = made.judge_with(&config, ours, |context| {
+            block_on(async {
+                let record = policies::record(context, &policies::MTA_STS).await;
+                run(context, &record).await
+            })
+        });
+        let about_id = checks.iter().filter(|check| check.id() == "mtasts.id");
+        about_id.map(|check| check.seen.to_string()).collect()
+    }
+
+    #[test]
+    fn the_id_is_that_of_the_policy_which_is_served() {
+        let [right] = &announced_as("{served}", "{id}")[..] else { panic!("no check") };
+        assert_eq!(right.len(), 20, "{right}");
+        let [old] = &announced_as("{served}", "20261124T08")[..] else { panic!("no check") };
+        assert!(old.contains("senders go on with the policy that they have"), "{old}");
+        // What comes after the policy is not asked for before it.
+        let before = "version: STSv1\nmode: testing\nmx: mail.example.com\nmax_age: 604800\n";
+        let [late] = &announced_as(before, "{id}")[..] else { panic!("no check") };
+        assert!(late.contains("is not the configuration's"), "{late}");
     }
 }

@@ -5,6 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
 use super::context::Context;
 use super::net::{PORT25_OUT, TLS_OUT};
 use super::outcome::Check;
@@ -29,7 +31,8 @@ pub enum Starttls {
 }
 
 impl Starttls {
-    fn shown(&self) -> Said {
+    /// What was seen, for people.
+    pub(super) fn shown(&self) -> Said {
         match self {
             Self::Encrypted(what) | Self::Failed(what) | Self::NotTried(what) => what.clone(),
             Self::NotOffered => said!("no STARTTLS", "sin STARTTLS"),
@@ -90,9 +93,30 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
 pub(super) async fn attempt(
     address: SocketAddr,
     source: Option<IpAddr>,
-    (host, helo): (&str, &str),
+    names: (&str, &str),
     patience: Duration,
 ) -> Starttls {
+    let looked = look(address, source, names, patience).await;
+    looked.map_or_else(|silence| silence, |sight| of_sight(&sight))
+}
+
+/// The certificates that a host shows, its own first; else what came instead.
+pub(super) async fn certificates(
+    address: SocketAddr,
+    names: (&str, &str),
+    patience: Duration,
+) -> Result<Vec<CertificateDer<'static>>, Starttls> {
+    let mut sight = look(address, None, names, patience).await?;
+    let shown = sight.inspected.take();
+    shown.map(|shown| shown.chain).ok_or_else(|| of_sight(&sight))
+}
+
+async fn look(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    (host, helo): (&str, &str),
+    patience: Duration,
+) -> Result<Sight, Starttls> {
     let mut config = Config::with_defaults(helo.to_owned());
     match source {
         Some(IpAddr::V4(source)) => config.delivery.bind_ipv4 = Some(source),
@@ -104,10 +128,8 @@ pub(super) async fn attempt(
     // Receivers' certificates are often not valid for their name: a look takes any.
     let plan = Plan::direct(host, Vec::new(), TlsLevel::Required);
     let looked = probe::look(&config, &client_tls, &plan, &hop, &[]);
-    match tokio::time::timeout(patience, looked).await {
-        Ok(sight) => of_sight(&sight),
-        Err(_) => Starttls::NotTried(NOT_IN_TIME.into()),
-    }
+    let silence = |_| Starttls::NotTried(NOT_IN_TIME.into());
+    tokio::time::timeout(patience, looked).await.map_err(silence)
 }
 
 fn of_sight(sight: &Sight) -> Starttls {

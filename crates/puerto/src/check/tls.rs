@@ -2,19 +2,16 @@
 //! about it in the DNS. Nobody refuses our mail for it, but bounces and reports come
 //! this way, and a broken promise (MTA-STS, DANE) keeps them out.
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
-use puerto_mail::dns::{Record, RecordType};
 use rustls::Error;
 
 use super::context::Context;
 use super::outcome::{Check, Draft, Judged, family, told};
 use super::receiving::Receiving;
 use super::world::World;
-use super::{mtasts, policies};
+use super::{dane, mtasts, policies};
 use crate::lang::Text;
-use crate::tls::{self, OwnCertificate, TlsError, tls_failure};
-use puerto_mail::together::together;
+use crate::tls::{OwnCertificate, TlsError, tls_failure};
 
 family! {
     FAMILY = "tls" ["TLS towards this server", "TLS hacia este servidor"] is_of_machine: false;
@@ -151,6 +148,25 @@ family! {
         expected: "3 1 1 {right}";
         remedy: "{name}. IN TLSA 3 1 1 {right}";
     ];
+    DANE_SHOWN = "dane.shown" Warning "RFC 7672 §3" [
+        "What port 25 shows matches the TLSA records",
+        "Lo que muestra el puerto 25 corresponde a los registros TLSA",
+        "Senders that follow DANE go by the certificate that they are shown. The one on the disk may \
+         be right while the server still shows the one before, or while another program answers at \
+         the address that the DNS gives.",
+        "Los remitentes que siguen DANE se rigen por el certificado que se les muestra. El del \
+         disco puede ser el correcto mientras el servidor muestra aún el anterior, o mientras en la \
+         dirección que da el DNS responde otro programa.",
+        right: "{seen}";
+        wrong: "{seen}: senders that follow DANE do not deliver",
+            "{seen}: los remitentes que siguen DANE no entregan";
+        expected: "a certificate that a record of {name} matches",
+            "un certificado al que corresponda un registro de {name}";
+        remedy: "If the certificate was renewed: systemctl reload puerto. If another program answers \
+                 there, its certificate has to match.",
+            "Si se ha renovado el certificado: systemctl reload puerto. Si allí responde otro \
+             programa, su certificado ha de corresponder.";
+    ];
     DANE_USAGE = "dane.usage" Warning "RFC 7672 §3.1" [
         "The TLSA records have a usage that SMTP knows",
         "Los registros TLSA tienen un uso que SMTP conoce",
@@ -178,7 +194,8 @@ const GOT_HERE: Text = Text::new(
 const RENEW_BEFORE: i64 = 14 * DAY;
 const DAY: i64 = 24 * 3600;
 
-type Loaded = Option<Result<OwnCertificate, TlsError>>;
+/// The configured certificate, if there is one.
+pub(super) type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let sts = async {
@@ -198,7 +215,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     ];
     checks.extend(sts);
     checks.extend(cert(context, &receiving, &certificate));
-    checks.extend(dane(context, &receiving, &certificate).await);
+    checks.extend(dane::run(context, &receiving, &certificate).await);
     checks
 }
 
@@ -216,7 +233,7 @@ fn in_starttls<W: World>(
 }
 
 // For what can be judged only of a certificate.
-fn loaded(certificate: &Loaded, draft: Draft) -> Judged<(&OwnCertificate, Draft)> {
+pub(super) fn loaded(certificate: &Loaded, draft: Draft) -> Judged<(&OwnCertificate, Draft)> {
     const NONE: Text = Text::new("no certificate is configured", "no hay certificado configurado");
     match certificate {
         Some(Ok(certificate)) => Ok((certificate, draft)),
@@ -326,86 +343,6 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
             "no se puede saber si es de confianza: {error}",
         )),
     }
-}
-
-/// A TLSA record (RFC 6698 §2.1): usage, selector, matching type, data.
-type Tlsa = (u8, u8, u8, Vec<u8>);
-
-async fn dane<W: World>(
-    context: &Context<'_, W>,
-    receiving: &Receiving,
-    certificate: &Loaded,
-) -> Vec<Check> {
-    match receiving.here(&context.about(&DANE_TLSA, &context.domain)) {
-        Ok(hosts) => {
-            let judged = hosts.iter().map(|host| dane_of(context, host, certificate));
-            together(judged).await.concat()
-        }
-        Err(check) => vec![*check],
-    }
-}
-
-async fn dane_of<W: World>(
-    context: &Context<'_, W>,
-    host: &str,
-    certificate: &Loaded,
-) -> Vec<Check> {
-    let name = format!("_25._tcp.{host}");
-    let draft = |check| context.asking(check, host, (&name, RecordType::Tlsa)).with("name", &name);
-    let records = context.world.records(&name, RecordType::Tlsa).await;
-    let records = match draft(&DANE_TLSA).answered(records) {
-        Ok(records) => records,
-        Err(check) => return vec![*check],
-    };
-    let tlsa = |record| match record {
-        Record::Tlsa(usage, selector, matching, data) => Some((usage, selector, matching, data)),
-        _ => None,
-    };
-    let records: Vec<Tlsa> = records.into_iter().filter_map(tlsa).collect();
-    if records.is_empty() {
-        return vec![draft(&DANE_TLSA).not_applicable((
-            "no TLSA records, which nobody demands",
-            "no hay registros TLSA, cosa que nadie exige",
-        ))];
-    }
-    let shown = records
-        .iter()
-        .map(|(usage, selector, matching, _)| format!("{usage} {selector} {matching}"));
-    let usage = draft(&DANE_USAGE).list("records", shown);
-    let is_usable = |(usage, ..): &Tlsa| matches!(usage, 2 | 3);
-    vec![
-        usage.judge(!records.iter().all(is_usable)),
-        told(matches(draft(&DANE_TLSA), &records, certificate)),
-    ]
-}
-
-fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Judged {
-    if certificate.is_none() {
-        return Ok(draft
-            .expected(("a certificate that matches", "un certificado que corresponda"))
-            .remedy((
-                "Configure the certificate under `[tls]`, or delete the records at {name}.",
-                "Configure el certificado en `[tls]`, o borre los registros de {name}.",
-            ))
-            .finding((
-                "TLSA records promise a certificate, and none is configured",
-                "los registros TLSA prometen un certificado, y no hay ninguno configurado",
-            )));
-    }
-    let (certificate, draft) = loaded(certificate, draft)?;
-    let key = certificate.chain().next().and_then(|(_, key)| key);
-    let right = key.map(|key| hex(digest::digest(&digest::SHA256, key.as_ref()).as_ref()));
-    let draft = draft.with("right", right.unwrap_or_default());
-    Ok(draft.judge(!records.iter().any(|record| is_met(record, certificate))))
-}
-
-fn is_met((usage, selector, matching, data): &Tlsa, certificate: &OwnCertificate) -> bool {
-    let record = tls::Tlsa::new(*usage, *selector, *matching, data);
-    record.is_some_and(|record| certificate.meets(&record))
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use super::starttls::{self, Starttls};
@@ -118,6 +119,15 @@ pub trait World: Dns {
         _names: (&str, &str),
     ) -> impl Future<Output = Starttls> + Send {
         async { Starttls::NotTried(Said::default()) }
+    }
+
+    /// The same for the certificates that a host shows, its own first; else what came instead.
+    fn certificates(
+        &self,
+        _peer: SocketAddr,
+        _names: (&str, &str),
+    ) -> impl Future<Output = Result<Vec<CertificateDer<'static>>, Starttls>> + Send {
+        async { Err(Starttls::NotTried(Said::default())) }
     }
 
     /// Connects, from `source` where one is given, and reads the first line.
@@ -246,6 +256,15 @@ impl World for Internet {
     ) -> Starttls {
         let left = self.until.saturating_duration_since(tokio::time::Instant::now());
         starttls::attempt(peer, source, names, left.min(GREETING_PATIENCE)).await
+    }
+
+    async fn certificates(
+        &self,
+        peer: SocketAddr,
+        names: (&str, &str),
+    ) -> Result<Vec<CertificateDer<'static>>, Starttls> {
+        let left = self.until.saturating_duration_since(tokio::time::Instant::now());
+        starttls::certificates(peer, names, left.min(GREETING_PATIENCE)).await
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {

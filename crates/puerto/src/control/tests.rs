@@ -57,12 +57,18 @@ fn bench() -> Bench {
 
 impl Bench {
     fn put(&self, from: &str, to: &[&str]) -> MessageId {
+        self.put_as(from, to, |_| {})
+    }
+
+    fn put_as(&self, from: &str, to: &[&str], change: impl Fn(&mut Envelope)) -> MessageId {
         let id = self.spool.new_id();
         let from = ReversePath::parse(&format!("<{from}>")).unwrap();
         let to = to.iter().map(|to| Recipient::new(to.parse().unwrap())).collect();
+        let mut envelope = Envelope::new(from, to);
+        change(&mut envelope);
         let message = NewMessage {
             id,
-            envelope: Envelope::new(from, to),
+            envelope,
             received_at: Timestamp::from_millis(1_795_500_000_000),
             origin: Origin::LocalUser(7),
             prefix: b"Received: by us\r\n".to_vec(),
@@ -140,6 +146,21 @@ async fn a_long_queue_is_listed_in_order_and_ends() {
     let listed: Vec<&str> =
         messages.iter().map(|message| message["message"]["id"].as_str().unwrap()).collect();
     assert_eq!(listed, ids);
+}
+
+#[tokio::test]
+async fn what_a_message_wants_of_tls_is_shown() {
+    use puerto_smtp::TlsWish;
+    let bench = bench();
+    for (wish, shown) in [
+        (TlsWish::Required, json!("required")),
+        (TlsWish::Optional, json!("optional")),
+        (TlsWish::Usual, Value::Null),
+    ] {
+        let id = bench.put_as("a@example.com", &["b@example.net"], |envelope| envelope.tls = wish);
+        let answers = bench.ask(0, json!({ "show": { "id": id.to_string() } })).await;
+        assert_eq!(answers[0]["message"]["tls_wish"], shown);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use puerto_smtp::{Domain, Return, ReversePath};
+use puerto_smtp::{Domain, Return, ReversePath, TlsWish};
 use puerto_spool::{Attempt, Entry, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,9 @@ pub struct MessageView {
     /// The message needs SMTPUTF8.
     #[serde(default)]
     pub smtputf8: bool,
+    /// What it wants of TLS, if that is not what is usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_wish: Option<WishView>,
     /// The pauses that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<OrderView>,
@@ -62,6 +65,16 @@ pub struct MessageView {
     /// The header as it is stored, when one message is shown to an administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
+}
+
+/// What a message wants of TLS (RFC 8689).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WishView {
+    /// REQUIRETLS: it goes to nobody who does not prove who it is.
+    Required,
+    /// `TLS-Required: No`: it goes also where TLS fails.
+    Optional,
 }
 
 /// A pause that a destination asked for: no attempt is spent until its end.
@@ -280,6 +293,11 @@ impl MessageView {
             }),
             eight_bit: entry.eight_bit,
             smtputf8: entry.smtputf8,
+            tls_wish: match entry.tls {
+                TlsWish::Usual => None,
+                TlsWish::Required => Some(WishView::Required),
+                TlsWish::Optional => Some(WishView::Optional),
+            },
             paused: pauses.of_message(entry),
             parked: Vec::new(),
             recipients: entry.recipients.iter().map(of).collect(),

@@ -132,7 +132,7 @@ impl<'a> Attempt<'a> {
 
     /// A host cannot be relied on for a message that asks for REQUIRETLS: where none can, it is
     /// returned (RFC 8689 §4.2.1), and it waits where another host may be able to later.
-    pub(super) fn host_unfit(&mut self, host: &str, cause: Cause) {
+    pub(super) fn host_unfit(&mut self, host: &str, code: EnhancedCode, cause: Cause) {
         self.connection = self.elapsed();
         self.answered = true;
         for place in self.open() {
@@ -145,7 +145,7 @@ impl<'a> Attempt<'a> {
             }
             let outcome = Outcome {
                 host: Some(host.to_owned()),
-                status_code: EnhancedCode::new(5, 7, 30),
+                status_code: code,
                 ..self.outcome(place, DeliveryStatus::Bounced, cause.clone())
             };
             self.set(place, Standing::Open(Some(outcome)));

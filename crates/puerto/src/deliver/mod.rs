@@ -17,6 +17,7 @@ mod pool;
 pub mod probe;
 mod question;
 mod remote;
+mod require_tls;
 mod retry_after;
 mod session;
 mod stream;

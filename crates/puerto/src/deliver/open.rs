@@ -215,7 +215,9 @@ impl Terms<'_> {
                 Ok((Stream::Tls(Box::new(stream)), (agreed, reason)))
             }
             Ok(Err(error)) if as_whom.is_named => {
-                Err(broke((4, 7, 5), tls::handshake_failure(&error)))
+                let failure = broke((4, 7, 5), tls::handshake_failure(&error));
+                let is_uncertified = tls::is_certificates_fault(&error);
+                Err(HostFailure { is_uncertified, ..failure })
             }
             Ok(Err(error)) => {
                 let why = Box::new(tls::handshake_failure(&error));

@@ -80,6 +80,8 @@ pub(super) struct HostFailure {
     pub(super) tls_reason: Option<Cause>,
     /// TLS is what failed, so that it may work without.
     pub(super) tls_broke: bool,
+    /// It failed for the peer's certificate.
+    pub(super) is_uncertified: bool,
 }
 
 impl HostFailure {
@@ -95,6 +97,7 @@ impl HostFailure {
             tls: None,
             tls_reason: None,
             tls_broke: false,
+            is_uncertified: false,
         }
     }
 

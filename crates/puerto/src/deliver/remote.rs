@@ -41,6 +41,7 @@ use super::open::{Terms, connected, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
 use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
+use super::require_tls::{UNENCRYPTED, UNSUPPORTED, proving, unproved};
 use super::session::Session;
 use super::stream::{self, Stream};
 use super::witness::Witness;
@@ -52,7 +53,6 @@ use crate::telemetry::{Event, MailLog};
 use crate::tls::ClientTls;
 use crate::transport::memory::Memory;
 use crate::transport::results::Results;
-use crate::transport::{Demand, Rule};
 
 /// Connections that one attempt makes at most.
 const MOST_CONNECTIONS: usize = 5;
@@ -160,13 +160,15 @@ impl Remote {
         let mut sessions = tried.len();
         let is_fit = |hop: &&Hop| {
             let is_free = job.tls != TlsWish::Required;
-            !tried.contains(&hop.address) && (is_free || is_proven(&terms.at(hop).rule, &job.plan))
+            !tried.contains(&hop.address)
+                && (is_free || proving(&terms.at(hop).rule, &job.plan).is_some())
         };
         let mut hops = job.plan.hops.iter().filter(is_fit);
         let mut next = hops.next();
         if let (None, TlsWish::Required, Some(hop)) = (next, job.tls, job.plan.hops.first()) {
             let host = hop.host.to_string();
-            attempt.host_unfit(&hop.host, Cause::RequireTlsUnproven { host });
+            let cause = Cause::RequireTlsUnproven { host };
+            attempt.host_unfit(&hop.host, UNSUPPORTED, cause);
         }
         while let Some(hop) = next
             && connections < MOST_CONNECTIONS
@@ -196,12 +198,23 @@ impl Remote {
             }
         };
         let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
-        let terms = &terms.at(hop);
+        let mut terms = terms.at(hop);
+        if attempt.job.tls == TlsWish::Required
+            && let Some(rule) = proving(&terms.rule, &attempt.job.plan)
+        {
+            terms.rule = rule;
+        }
+        let terms = &terms;
         let mut session = match self.witness.open(terms, &peer, attempt.job).await {
             Ok(session) => session,
             Err(failure) => {
-                place.failed(attempt.now());
-                attempt.host_failed(&failure);
+                match unproved(&terms.rule, &failure) {
+                    Some(cause) => attempt.host_unfit(&hop.host, UNENCRYPTED, cause),
+                    None => {
+                        place.failed(attempt.now());
+                        attempt.host_failed(&failure);
+                    }
+                }
                 return Tried::NoSession;
             }
         };
@@ -209,7 +222,8 @@ impl Remote {
         drop((peer, place));
         if attempt.job.tls == TlsWish::Required && !session.connection.extensions().require_tls {
             let host = session.peer.name.clone();
-            attempt.host_unfit(&hop.host, Cause::RequireTlsNotOffered { host });
+            let cause = Cause::RequireTlsNotOffered { host };
+            attempt.host_unfit(&hop.host, UNSUPPORTED, cause);
             session.leave();
             return Tried::NoSession;
         }
@@ -410,18 +424,6 @@ enum Tried {
     /// The connection carries no more messages: those that are open are to be tried on
     /// a new one.
     UsedUp,
-}
-
-// RFC 8689 §4.2.1: whether what is demanded of a host proves who it is, and that by the word of
-// the receiver or of the administrator.
-fn is_proven(rule: &Rule, plan: &Plan) -> bool {
-    match (&rule.demand, &rule.reason) {
-        (Demand::Dane(_), _) | (Demand::Verified, Cause::StsEnforced { .. }) => true,
-        (Demand::Verified, _) => {
-            plan.is_relay && plan.exchangers_of.as_ref().is_none_or(|relay| relay.validated)
-        }
-        _ => false,
-    }
 }
 
 fn whom(plan: &Plan, hop: &Hop) -> Arc<Whom> {

@@ -71,8 +71,9 @@ impl Witness {
         job: &Job,
         opened: &Result<Session, HostFailure>,
     ) {
-        let is_wanted =
-            terms.config.delivery.tls_reports && terms.rule.reason != Cause::TlsOptional {};
+        // What the receiver has not promised is no failure of the receiver's.
+        let wishes = [Cause::TlsOptional {}, Cause::RequireTlsVouched {}];
+        let is_wanted = terms.config.delivery.tls_reports && !wishes.contains(&terms.rule.reason);
         let Some(results) = self.results.as_ref().filter(|_| is_wanted) else { return };
         let result = match opened {
             Ok(session) => match (&session.tls_reason, &session.tls) {

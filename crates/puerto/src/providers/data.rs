@@ -13,11 +13,13 @@ macro_rules! file {
 
 /// Each file, by the name of its provider.
 pub const FILES: &[(&str, &str)] = &[
+    file!("amazon-inbound"),
     file!("apple"),
     file!("aruba"),
     file!("atmail"),
     file!("att"),
     file!("barracuda"),
+    file!("bell-ca"),
     file!("bluewin"),
     file!("bt"),
     file!("centrum-cz"),
@@ -30,6 +32,7 @@ pub const FILES: &[(&str, &str)] = &[
     file!("default"),
     file!("earthlink"),
     file!("fastmail"),
+    file!("fireeye-trellix"),
     file!("free"),
     file!("freenet"),
     file!("gmx"),
@@ -76,6 +79,7 @@ pub const FILES: &[(&str, &str)] = &[
     file!("terra"),
     file!("tiscali-it"),
     file!("tuta"),
+    file!("uol"),
     file!("yahoo"),
     file!("yahoo-jp"),
     file!("yandex"),

@@ -476,10 +476,10 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                 // Whatever comes meanwhile goes the same way, and together. What is
                 // found is asked for again below, when it is known.
                 let asked = async {
-                    let mut asking = pin!(dispatcher.route(&way));
+                    let mut asking = pin!(dispatcher.ask(&question, &way));
                     if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
                         turn.is_slow();
-                        let _ = asking.await;
+                        asking.await;
                     }
                 };
                 let mut stopping = dispatcher.lines.stopping.subscribe();
@@ -489,14 +489,39 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                     _ = stopping.wait_for(|stopping| *stopping) => return,
                 }
                 let waiting = dispatcher.state().look_ups.take(&question);
+                let (others, ours) = dispatcher.by_sender(&question, waiting);
                 let mut routed = Vec::new();
-                for lease in waiting {
+                for lease in ours {
                     let routing = dispatcher.route(&Way::of(&lease)).await;
                     routed.push((lease, routing));
                 }
                 dispatcher.place(routed);
+                dispatcher.send_on(others);
             }
         });
+    }
+
+    // What comes of it is in the router's cache.
+    async fn ask(&self, question: &Question, way: &Way) {
+        if question.is_of_sender() {
+            let _ = self.route(way).await;
+            return;
+        }
+        let Way { reverse_path, domain, tls } = way;
+        // A panic shows again where the route is taken.
+        let _ = catch(self.wiring.router.prepare(reverse_path, domain, *tls)).await;
+    }
+
+    // What is found may show that it matters whose mail it is. What other senders' DNS says is
+    // then a question of its own, so that one that is slow keeps only its own mail waiting.
+    fn by_sender(&self, question: &Question, waiting: Vec<Lease>) -> (Vec<Lease>, Vec<Lease>) {
+        let router = &self.wiring.router;
+        waiting.into_iter().partition(|lease| {
+            let (from, to, wish) = (&lease.reverse_path, &lease.domain, lease.tls);
+            !question.is_of_sender()
+                && router.known(from, to, wish).is_none()
+                && router.question(from, to, wish).is_of_sender()
+        })
     }
 
     async fn route(&self, way: &Way) -> Result<Routing, RouteFailure> {

@@ -115,16 +115,19 @@ async fn to_relay<D: Dns + 'static>(
     })?;
     let optional = if context.is_optional { " optional" } else { "" };
     let exchange = format!("relay {route:?}{optional}");
+    let exchangers_of = exchangers_of(next_hop, validated)?;
     let plan = Plan {
         key: DestinationKey(key.into()),
         hops: address::drop_unreachable(hops, context.machine),
         tls: relay.tls,
         implicit_tls: next_hop.implicit_tls,
         login: relay.login.cloned(),
-        exchangers_of: exchangers_of(next_hop, validated)?,
+        is_vouched: exchangers_of.as_ref().is_none_or(|relay| relay.validated),
+        exchangers_of,
         is_relay: true,
         manners: context.config.profiles().relays(),
         avoided: None,
+        by_sender: None,
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -221,6 +224,7 @@ async fn to_exchanger<D: Dns + 'static>(
     let (hosts, policy) =
         tokio::join!(hosts_of(context, &domain), policy_of(context, &domain, tls));
     let hosts = hosts?;
+    let is_vouched = hosts.validated || !hosts.from_mx;
     let port = context.config.delivery.port;
     let next = security::Next::new(tls, &domain, port, &hosts, &policy);
     let allow_private = context.config.delivery.allow_private;
@@ -240,12 +244,14 @@ async fn to_exchanger<D: Dns + 'static>(
     });
     let mut ranked: Vec<String> = ranked.collect();
     ranked.sort_unstable();
-    let exchange = format!("mx {} {tls:?}", ranked.join(","));
+    let vouched = if is_vouched { " vouched" } else { "" };
+    let exchange: Arc<str> = format!("mx {} {tls:?}{vouched}", ranked.join(",")).into();
     let hops = hops_of(&located, port);
     let hops = address::drop_unreachable(hops, context.machine);
     let (hops, avoided) = family::trusted(context, hops, &manners).await;
-    let plan = Plan { manners, avoided, ..Plan::direct(key, hops, tls) };
-    Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
+    let by_sender = family::depends_on_sender(&hops, &manners).then(|| Arc::clone(&exchange));
+    let plan = Plan { manners, avoided, by_sender, is_vouched, ..Plan::direct(key, hops, tls) };
+    Ok(Found { plan, exchange, ttl: Duration::from_secs(ttl.into()) })
 }
 
 /// The hosts that a domain's MX records name, or the domain itself where it has
@@ -510,7 +516,7 @@ fn hops_of(located: &[Located], port: u16) -> Vec<Hop> {
 }
 
 /// A domain's A-labels (RFC 5891), which is what the DNS knows.
-fn to_ascii(name: &str) -> Result<String, RouteFailure> {
+pub(super) fn to_ascii(name: &str) -> Result<String, RouteFailure> {
     if name.is_ascii() {
         return Ok(name.to_ascii_lowercase());
     }

@@ -42,7 +42,7 @@ impl Machine {
 
     /// The same, which reaches others from these addresses.
     #[cfg(test)]
-    pub(super) fn reaching_from(self, v4: &'static str, v6: &'static str) -> Self {
+    pub(crate) fn reaching_from(self, v4: &'static str, v6: &'static str) -> Self {
         let source = move |there: SocketAddr| (if there.is_ipv4() { v4 } else { v6 }).parse().ok();
         Self { source: Box::new(source), ..self }
     }

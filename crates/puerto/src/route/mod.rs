@@ -112,6 +112,10 @@ pub struct Plan {
     pub login: Option<Login>,
     /// The relay whose hosts its MX records name.
     pub exchangers_of: Option<Exchangers>,
+    /// Nobody on the way to the DNS can have put other hosts in the place of these: DNSSEC vouches
+    /// for the MX records, or none are asked, since the hosts are named by the administrator or are
+    /// the domain itself.
+    pub is_vouched: bool,
     /// Whether the next hop is a relay of ours: its refusal of the whole session is
     /// then a mistake to be mended, never a reason to bounce.
     pub is_relay: bool,
@@ -119,6 +123,9 @@ pub struct Plan {
     pub manners: Arc<Profile>,
     /// Why some of the hosts' addresses are left out, though there is a way to them.
     pub avoided: Option<Cause>,
+    /// Where whose mail it is decides which of the hosts are used: under which name what is
+    /// left for each sender is kept.
+    pub by_sender: Option<Arc<str>>,
 }
 
 impl Plan {
@@ -131,9 +138,11 @@ impl Plan {
             implicit_tls: false,
             login: None,
             exchangers_of: None,
+            is_vouched: false,
             is_relay: false,
             manners: Arc::default(),
             avoided: None,
+            by_sender: None,
         }
     }
 }
@@ -203,13 +212,24 @@ type Answer = Result<Routing, RouteFailure>;
 /// What is to be asked of the DNS to find a route: the same for all mail that has the
 /// same way. With a relay, the recipient's domain has no say in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Question(Domain, Choice, bool);
+pub struct Question {
+    domain: Domain,
+    choice: Choice,
+    /// Only what says that TLS may fail has another way.
+    is_optional: bool,
+    /// The sender's domain, once it is known that it matters.
+    sender: Option<Box<str>>,
+}
+
+/// A plan's name, and the sender's domain that asks for what is left of it.
+type BySender = (Arc<str>, Box<str>);
 
 struct Cache {
     // What the plans were made from; another configuration makes all of them void.
     made_from: Arc<Config>,
     by_question: TtlCache<Question, Answer>,
     by_exchange: TtlCache<Arc<str>, Arc<Plan>>,
+    by_sender: TtlCache<BySender, Arc<Plan>>,
 }
 
 impl<D: Dns + 'static> Router<D> {
@@ -224,6 +244,7 @@ impl<D: Dns + 'static> Router<D> {
             made_from: config.get(),
             by_question: TtlCache::new(CACHE_OCTETS),
             by_exchange: TtlCache::new(CACHE_OCTETS),
+            by_sender: TtlCache::new(CACHE_OCTETS),
         });
         Self {
             config,
@@ -264,9 +285,25 @@ impl<D: Dns + 'static> Router<D> {
         wish: TlsWish,
     ) -> Option<Answer> {
         let config = self.config();
-        match choice::choose(&config, &self.machine, reverse_path, domain) {
-            Choice::Local => Some(Ok(Routing::Local)),
-            choice => self.cached(&config, &Question::new(domain, choice, wish)),
+        let choice = choice::choose(&config, &self.machine, reverse_path, domain);
+        if choice == Choice::Local {
+            return Some(Ok(Routing::Local));
+        }
+        let (answer, _) = self.cached(&config, &Question::new(domain, choice, wish))?;
+        match asked_by_sender(&config, &answer, reverse_path) {
+            Some((_, key)) => self.left_for(&config, &key).map(|plan| Ok(Routing::Remote(plan))),
+            None => Some(answer),
+        }
+    }
+
+    /// By which destination's line mail for a domain goes, if that is known without asking the DNS.
+    pub fn destination(&self, domain: &Domain) -> Option<DestinationKey> {
+        let config = self.config();
+        let choice = choice::choose(&config, &self.machine, &ReversePath::Null, domain);
+        let question = Question::new(domain, choice, TlsWish::Usual);
+        match self.cached(&config, &question)? {
+            (Ok(Routing::Remote(plan)), _) => Some(plan.key.clone()),
+            _ => None,
         }
     }
 
@@ -274,7 +311,12 @@ impl<D: Dns + 'static> Router<D> {
     pub fn question(&self, reverse_path: &ReversePath, domain: &Domain, wish: TlsWish) -> Question {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
-        Question::new(domain, choice, wish)
+        let question = Question::new(domain, choice, wish);
+        let known = self.cached(&config, &question);
+        let sender = known.and_then(|(answer, _)| {
+            asked_by_sender(&config, &answer, reverse_path).map(|(_, (_, sender))| sender)
+        });
+        Question { sender, ..question }
     }
 
     /// Where mail of which nothing is wanted from TLS but what is usual goes.
@@ -299,33 +341,73 @@ impl<D: Dns + 'static> Router<D> {
             return Ok(Routing::Local);
         }
         let question = Question::new(domain, choice, wish);
-        if let Some(known) = self.cached(&config, &question) {
+        let (answer, left) = self.common(&config, question).await;
+        let Some((plan, key)) = asked_by_sender(&config, &answer, reverse_path) else {
+            return answer;
+        };
+        if let Some(known) = self.left_for(&config, &key) {
+            return Ok(Routing::Remote(known));
+        }
+        let context = self.context(&config, wish == TlsWish::Optional);
+        let (plan, age) = family::permitted(&context, plan, &key.1).await;
+        let cost = key.0.len() + key.1.len() + 128 * plan.hops.len();
+        let mut cache = self.cache_for(&config);
+        cache.by_sender.insert(key, Arc::clone(&plan), cost, (Instant::now(), age.min(left)));
+        Ok(Routing::Remote(plan))
+    }
+
+    /// Finds what mail for a domain has in common on its way, whoever sends it: what
+    /// [`Router::known`] and [`Router::question`] go by.
+    pub async fn prepare(&self, reverse_path: &ReversePath, domain: &Domain, wish: TlsWish) {
+        let config = self.config();
+        let choice = choice::choose(&config, &self.machine, reverse_path, domain);
+        if choice != Choice::Local {
+            // It is in the cache from then on.
+            let _ = self.common(&config, Question::new(domain, choice, wish)).await;
+        }
+    }
+
+    // For how long the answer holds stands beside it.
+    async fn common(&self, config: &Arc<Config>, question: Question) -> (Answer, Duration) {
+        if let Some(known) = self.cached(config, &question) {
             return known;
         }
-        let context = exchange::Context {
-            config: &config,
-            dns: &self.dns,
-            machine: &self.machine,
-            policies: self.policies.as_ref(),
-            results: self.results.as_ref(),
-            is_optional: wish == TlsWish::Optional,
-        };
-        let (answer, ttl) = match exchange::find(&context, domain, &choice).await {
+        let context = self.context(config, question.is_optional);
+        let found = exchange::find(&context, &question.domain, &question.choice).await;
+        let (answer, ttl) = match found {
             Ok(found) => {
                 let ttl = found.ttl.clamp(MIN_PLAN_AGE, MAX_PLAN_AGE);
                 (Ok(self.share(found, ttl)), ttl)
             }
             Err(failure) => (Err(failure), FAILURE_AGE),
         };
-        let cost = 512 + domain.name().map_or(16, str::len);
-        let mut cache = self.cache_for(&config);
+        let cost = 512 + question.domain.name().map_or(16, str::len);
+        let mut cache = self.cache_for(config);
         cache.by_question.insert(question, answer.clone(), cost, (Instant::now(), ttl));
-        answer
+        drop(cache);
+        (answer, ttl)
     }
 
-    fn cached(&self, config: &Arc<Config>, question: &Question) -> Option<Answer> {
+    fn context<'a>(&'a self, config: &'a Config, is_optional: bool) -> exchange::Context<'a, D> {
+        exchange::Context {
+            config,
+            dns: &self.dns,
+            machine: &self.machine,
+            policies: self.policies.as_ref(),
+            results: self.results.as_ref(),
+            is_optional,
+        }
+    }
+
+    fn cached(&self, config: &Arc<Config>, question: &Question) -> Option<(Answer, Duration)> {
         let cache = self.cache_for(config);
-        cache.by_question.get(question, Instant::now()).map(|(answer, _)| answer.clone())
+        let (answer, left) = cache.by_question.get(question, Instant::now())?;
+        Some((answer.clone(), left))
+    }
+
+    fn left_for(&self, config: &Arc<Config>, key: &BySender) -> Option<Arc<Plan>> {
+        let cache = self.cache_for(config);
+        cache.by_sender.get(key, Instant::now()).map(|(plan, _)| Arc::clone(plan))
     }
 
     // Domains with the same exchange get the very same plan.
@@ -347,6 +429,7 @@ impl<D: Dns + 'static> Router<D> {
         if !Arc::ptr_eq(&cache.made_from, config) {
             cache.by_question.clear();
             cache.by_exchange.clear();
+            cache.by_sender.clear();
             cache.made_from = Arc::clone(config);
         }
         cache
@@ -357,9 +440,25 @@ impl Question {
     fn new(domain: &Domain, choice: Choice, wish: TlsWish) -> Self {
         let nobody = || Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into());
         let domain = if matches!(choice, Choice::Relay(_)) { nobody() } else { domain.clone() };
-        // Only what says that TLS may fail has another way.
-        Self(domain, choice, wish == TlsWish::Optional)
+        Self { domain, choice, is_optional: wish == TlsWish::Optional, sender: None }
     }
+
+    /// Whether it is what one sender's domain alone asks, since it matters whose mail it is.
+    pub fn is_of_sender(&self) -> bool {
+        self.sender.is_some()
+    }
+}
+
+// The plan of which what is left depends on whose mail it is, and what that is kept under.
+fn asked_by_sender<'a>(
+    config: &Config,
+    answer: &'a Answer,
+    reverse_path: &ReversePath,
+) -> Option<(&'a Arc<Plan>, BySender)> {
+    let Ok(Routing::Remote(plan)) = answer else { return None };
+    let exchange = plan.by_sender.as_ref()?;
+    let sender = family::spf_domain(config, reverse_path)?;
+    Some((plan, (Arc::clone(exchange), sender)))
 }
 
 impl<D> std::fmt::Debug for Router<D> {

@@ -7,6 +7,7 @@ use puerto_smtp::Address;
 
 use super::*;
 
+mod family;
 mod transport;
 
 const OWN_ADDRESS: &str = "203.0.113.5";
@@ -560,72 +561,4 @@ async fn plans_are_kept_for_a_while_and_a_new_configuration_voids_them() {
     assert_eq!(&*plan.key.0, "[192.0.2.1]");
     tokio::time::advance(Duration::from_secs(400)).await;
     assert_eq!(router.known(&ReversePath::Null, &domain, puerto_smtp::TlsWish::Usual), None);
-}
-
-#[tokio::test]
-async fn an_address_without_a_name_is_not_used_where_that_is_refused() {
-    let (v4, v6) = ("198.51.100.1", "2001:db8:1::1");
-    let ours: [IpAddr; 2] = [v4.parse().unwrap(), v6.parse().unwrap()];
-    let named = |dns: &mut Table, address: IpAddr, back: bool| {
-        let name = format!("out{}.example.com", u8::from(address.is_ipv6()));
-        dns.add(
-            &puerto_mail::dns::reverse_name(address),
-            RecordType::Ptr,
-            puerto_mail::dns::Record::Name(name.clone()),
-        );
-        if back {
-            dns.address(&name, address);
-        }
-    };
-    let plan = async |prepare: &dyn Fn(&mut Table), domain: &str| {
-        let mut dns = internet();
-        for domain in ["gmail.test", "small.test"] {
-            let host = if domain == "gmail.test" { "mx.l.google.com" } else { "mx.small.test" };
-            dns.mx(domain, 5, host);
-            dns.address(host, "192.0.2.9".parse().unwrap());
-            dns.address(host, "2001:db8:9::9".parse().unwrap());
-        }
-        prepare(&mut dns);
-        let machine = Machine::fixed(Vec::new(), |_| true, 1).reaching_from(v4, v6);
-        let router = Router::on_machine(Live::new(config("")), Arc::new(dns), machine);
-        let domain = Domain::parse(domain).unwrap();
-        match router.route(&ReversePath::Null, &domain).await {
-            Ok(Routing::Remote(plan)) => plan,
-            other => panic!("{other:?}"),
-        }
-    };
-    let families = |plan: &Plan| {
-        plan.hops
-            .iter()
-            .map(|hop| if hop.address.is_ipv4() { '4' } else { '6' })
-            .collect::<String>()
-    };
-    let both = |dns: &mut Table| ours.iter().for_each(|address| named(dns, *address, true));
-    let only = |dns: &mut Table| named(dns, ours[0], true);
-    let forged = |dns: &mut Table| {
-        named(dns, ours[0], true);
-        named(dns, ours[1], false);
-    };
-    let only_v6 = |dns: &mut Table| named(dns, ours[1], true);
-    let unknown = |dns: &mut Table| {
-        named(dns, ours[0], true);
-        let name = puerto_mail::dns::reverse_name(ours[1]);
-        dns.fail(&name, RecordType::Ptr, DnsError::Timeout);
-    };
-    let neither = |_: &mut Table| {};
-    for (prepare, expected) in [
-        (&both as &dyn Fn(&mut Table), "46"),
-        (&only, "4"),
-        (&forged, "4"),
-        (&only_v6, "6"),
-        (&unknown, "46"),
-        (&neither, "46"),
-    ] {
-        let plan = plan(prepare, "gmail.test").await;
-        assert_eq!(families(&plan), expected);
-        assert_eq!(plan.avoided.is_some(), expected.len() == 1);
-    }
-    assert_eq!(families(&*plan(&only, "small.test").await), "46", "who does not mind");
-    let said = plan(&only, "gmail.test").await.avoided.clone().unwrap();
-    assert!(said.text().contains(v6) && said.text().contains("google"), "{said}");
 }

@@ -14,6 +14,7 @@ mod notify;
 mod policies;
 mod prepared;
 mod privileges;
+mod reload;
 mod reports;
 mod signals;
 pub mod store;
@@ -22,7 +23,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use puerto_smtp::{Domain, ReversePath, TlsWish};
 use puerto_spool::clock::Clock;
 use puerto_spool::{Backend, Desk, Health, HeldBack, SpoolError};
 use tokio::sync::{Notify, watch};
@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::accounts::Accounts;
 use crate::acme;
 use crate::bounce::Bouncer;
-use crate::config::{Config, Live, TlsFiles};
+use crate::config::{Config, Live};
 use crate::control;
 use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
@@ -47,12 +47,12 @@ use crate::receive;
 use crate::recipients::Recipients;
 use crate::returns::Returns;
 use crate::rights;
-use crate::route::{Router, Routing};
+use crate::route::Router;
 use crate::telemetry::{Event, MailLog, Reopen};
-use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
+use crate::tls::{ClientTls, KnownKeys};
 use crate::web::{Answers, Site};
 
-use keeper::Keeper;
+use reload::{also_the_history, also_the_web, certificate_reload, reloader, try_reload};
 
 pub use memory::{fit_arenas, fit_threads};
 pub use notify::{is_supervised, notify, ready, reloading, watchdog};
@@ -177,7 +177,7 @@ impl Daemon {
         let (hears, newcomers) = drop::agent::newcomers();
         let log = log.also(hears);
         let known = report_state(&*desk, &keys, &log).await;
-        for warning in listeners.warnings().iter().chain(doors.warnings()) {
+        for warning in listeners.warnings().iter().chain(&doors.warnings()) {
             notice(&log, "warning", warning);
         }
         try_reload(&tls, &config, keeper.as_deref(), &log);
@@ -212,7 +212,7 @@ impl Daemon {
         let reload = reloader(config.clone(), file, certificate, keys, log.clone());
         let reload = also_the_history(reload, history.clone(), config.clone());
         let renew = acme::Renew::default();
-        let reload = also_the_certificate(reload, renew.clone());
+        let reload = also_the_web(reload, (doors.clone(), renew.clone()), config.clone());
         let answers = Answers::default();
         let needs = acme::Needs {
             config: config.clone(),
@@ -271,7 +271,7 @@ impl Daemon {
             sight: control::Sight {
                 orders,
                 lanes,
-                lane_of: Arc::new(move |domain| lane_of(&router, domain)),
+                lane_of: Arc::new(move |domain| Some(router.destination(domain)?.to_string())),
                 renew: renewer(&config, renew),
             },
         };
@@ -279,7 +279,7 @@ impl Daemon {
             reporter,
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
             tokio::spawn(control.run(controller, stop_receiving.clone())),
-            tokio::spawn(doors.run(site, log.clone(), stop_receiving.clone())),
+            tokio::spawn(doors.run(site, stop_receiving.clone())),
             tokio::spawn(manager.run(stop_receiving.clone())),
         ];
         match drop_agent {
@@ -368,24 +368,6 @@ impl Daemon {
     }
 }
 
-// Root could read the certificate's key; whether that holds from now on would else show only
-// when the certificate has run out.
-fn try_reload(tls: &ServerTls, config: &Config, keeper: Option<&Keeper>, log: &MailLog) {
-    if config.acme.is_on() {
-        // Without one there is no TLS until there is; that is told where it is got.
-        let _ = tls.reload(config.tls.as_ref());
-        return;
-    }
-    if let Err(error) = reload_certificate(tls, config.tls.as_ref(), keeper) {
-        let text = format!(
-            "a new certificate will need a restart, since a reload cannot take it: {error}; let \
-             the user {:?} read it (chgrp, chmod 0640)",
-            config.user
-        );
-        notice(log, "warning", &text);
-    }
-}
-
 // What was ordered before the start holds from its first moment.
 async fn standing_orders(desk: &dyn Desk, clock: &Arc<dyn Clock>, log: &MailLog) -> Orders {
     let orders = Orders::new(Arc::clone(clock));
@@ -398,14 +380,6 @@ async fn standing_orders(desk: &dyn Desk, clock: &Arc<dyn Clock>, log: &MailLog)
         }
     }
     orders
-}
-
-// By which lane mail for a domain goes, if that is known without asking the DNS.
-fn lane_of(router: &Router, domain: &Domain) -> Option<String> {
-    match router.known(&ReversePath::Null, domain, TlsWish::Usual)? {
-        Ok(Routing::Remote(plan)) => Some(plan.key.to_string()),
-        Ok(Routing::Local) | Err(_) => None,
-    }
 }
 
 // The history, and the log that it hears. Mail goes on without one.
@@ -439,33 +413,6 @@ fn returns(config: &Live, history: Option<&History>, log: &MailLog) -> Returns {
     }
 }
 
-// Another configuration holds for what is kept, too.
-fn also_the_history(
-    reload: control::Reload,
-    history: Option<History>,
-    live: Live,
-) -> control::Reload {
-    Arc::new(move || {
-        reload()?;
-        history.iter().for_each(|history| history.reload(&live.get()));
-        Ok(())
-    })
-}
-
-// A reload may ask for another certificate than before.
-fn also_the_certificate(reload: control::Reload, renew: acme::Renew) -> control::Reload {
-    Arc::new(move || {
-        reload()?;
-        renew.look();
-        Ok(())
-    })
-}
-
-// What was got by ourselves belongs to the service's user.
-fn certificate_reload(tls: ServerTls, live: Live) -> control::Reload {
-    Arc::new(move || tls.reload(live.get().tls.as_ref()).map_err(|error| error.to_string()))
-}
-
 fn renewer(live: &Live, renew: acme::Renew) -> control::Renew {
     let live = live.clone();
     Arc::new(move |new_key| {
@@ -479,12 +426,6 @@ fn renewer(live: &Live, renew: acme::Renew) -> control::Renew {
         }
         Ok(())
     })
-}
-
-// The certificate's files where they are not our own to write. What is got by ACME may not
-// be there yet, and is read when root's rights are gone.
-fn files_of_others(config: &Config) -> Option<&TlsFiles> {
-    config.tls.as_ref().filter(|_| !config.acme.is_on())
 }
 
 fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
@@ -587,43 +528,4 @@ async fn watch_spool(desk: Weak<dyn Desk>, mut known: Health, log: MailLog) {
 
 fn notice(log: &MailLog, level: &'static str, text: &str) {
     log.write(&Event::Notice { level, component: "master", id: None, text });
-}
-
-/// Reads the certificate again: as who we are, or through the keeper where root alone may.
-fn reload_certificate(
-    tls: &ServerTls,
-    files: Option<&TlsFiles>,
-    keeper: Option<&Keeper>,
-) -> Result<(), String> {
-    let Err(error) = tls.reload(files) else { return Ok(()) };
-    let (TlsError::Read { .. }, Some(files)) = (&error, files) else {
-        return Err(error.to_string());
-    };
-    match keeper.and_then(|keeper| keeper.read(files)) {
-        Some(Ok(pem)) => tls.reload_from(files, &pem).map_err(|error| error.to_string()),
-        Some(Err(why)) => Err(why),
-        None => Err(format!("{error}; a restart reads it with root's rights")),
-    }
-}
-
-// Sockets, folders and the user stay as they were: to change them is to start anew.
-fn reloader(
-    live: Live,
-    file: Option<PathBuf>,
-    (tls, keeper): (ServerTls, Option<Arc<Keeper>>),
-    keys: Arc<KeyRing>,
-    log: MailLog,
-) -> control::Reload {
-    Arc::new(move || {
-        let config = Config::load_whole(file.as_deref())
-            .map_err(|errors| format!("the configuration was not read again: {errors}"))?;
-        if let Err(error) = reload_certificate(&tls, config.tls.as_ref(), keeper.as_deref()) {
-            notice(&log, "error", &format!("the old certificate stays in use: {error}"));
-        }
-        for problem in keys.reload() {
-            notice(&log, "warning", &problem.said.to_string());
-        }
-        live.replace(config);
-        Ok(())
-    })
 }

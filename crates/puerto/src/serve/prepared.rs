@@ -10,8 +10,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use super::keeper::Keeper;
+use super::reload::files_of_others;
 use super::signals::Signals;
-use super::{StartError, files_of_others, notice, notify, privileges, store, watchdog};
+use super::{StartError, notice, notify, privileges, store, watchdog};
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::control;

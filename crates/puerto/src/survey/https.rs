@@ -10,13 +10,12 @@ use std::net::{IpAddr, SocketAddr};
 use puerto_mail::dns::{Dns, Record, RecordType};
 use puerto_mail::together::together;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
 use crate::lang::{Said, Text, dns_error, system};
-use crate::tls::{ClientTls, handshake_failure, tls_failure};
+use crate::tls::{ClientTls, handshake_failure, is_certificates_fault, tls_failure};
 
 /// Octets of an answer that are read: RFC 8461 §3.3 suggests 64 kilobytes.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -123,7 +122,8 @@ pub async fn ask(
     tls: &ClientTls,
 ) -> Result<Answer, Page> {
     let octets = exchange(at, host, request, tls).await?;
-    read(&octets).ok_or_else(|| Page::Failed(NO_HTTP.into()))
+    let is_head = request.starts_with(b"HEAD ");
+    read(&octets, is_head).ok_or_else(|| Page::Failed(NO_HTTP.into()))
 }
 
 async fn exchange(
@@ -155,13 +155,8 @@ async fn exchange(
     Ok(octets)
 }
 
-// A clock that is wrong or roots that cannot be read are ours.
-fn is_certificates_fault(error: &std::io::Error) -> bool {
-    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    matches!(of_tls, Some(Error::InvalidCertificate(why)) if !matches!(why, CertificateError::Other(_)))
-}
-
-fn read(octets: &[u8]) -> Option<Answer> {
+// RFC 9110 §9.3.2: what is asked by HEAD has no body, whatever its fields say of one.
+fn read(octets: &[u8], is_head: bool) -> Option<Answer> {
     let end = memchr::memmem::find(octets, b"\r\n\r\n")?;
     let (head, rest) = octets.split_at_checked(end)?;
     let body = rest.get(4..)?;
@@ -174,6 +169,7 @@ fn read(octets: &[u8]) -> Option<Answer> {
     let fields = fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
     let mut answer = Answer { status, fields, body: Vec::new() };
     answer.body = match answer.field("transfer-encoding").eq_ignore_ascii_case("chunked") {
+        _ if is_head => Vec::new(),
         true => joined(body)?,
         false => whole(body, answer.field("content-length"))?,
     };
@@ -214,7 +210,7 @@ mod tests {
     }
 
     fn read(octets: &[u8]) -> Option<(u16, String, Vec<u8>)> {
-        let answer = super::read(octets)?;
+        let answer = super::read(octets, false)?;
         Some((answer.status, answer.field("Content-Type").to_owned(), answer.body))
     }
 
@@ -241,6 +237,11 @@ mod tests {
         ] {
             assert_eq!(read(nonsense), None);
         }
+        // What is asked by HEAD is told of the body that it does not get.
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 512\r\nReplay-Nonce: x\r\n\r\n";
+        assert_eq!(read(head), None);
+        let told = super::read(head, true).unwrap();
+        assert_eq!((told.status, told.field("replay-nonce"), &*told.body), (200, "x", &b""[..]));
     }
 
     #[tokio::test]

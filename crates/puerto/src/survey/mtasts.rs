@@ -116,6 +116,7 @@ pub fn id_of<'a>(records: impl IntoIterator<Item = &'a str>) -> Option<&'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn policies_are_read_and_name_hosts() {
@@ -151,12 +152,35 @@ mod tests {
     }
 
     #[test]
-    fn each_policy_has_an_id_of_its_own() {
-        let (one, other) = (id_for("mode: testing"), id_for("mode: enforce"));
-        assert_ne!(one, other);
-        for id in [&one, &other] {
+    fn an_id_changes_when_and_only_when_the_policy_does() {
+        let policy = |mode: &str, mx: &str, more: &str| {
+            let text = format!(
+                "[acme]\ndirectory = \"https://acme.test/dir\"\naccept_terms = true\n\
+                 [mta_sts]\nmode = \"{mode}\"\nmx = [{mx}]\n{more}"
+            );
+            Config::parse(&text, "test").unwrap().mta_sts.text().unwrap()
+        };
+        let first = policy("testing", "\"mail.example.com\"", "");
+        let id = id_for(&first);
+        // Where it is served is no part of it, and a default may be written down.
+        for same in ["listen = [\"127.0.0.1:8443\"]", "max_age = \"7d\"", "max_age = \"168h\""] {
+            assert_eq!(id_for(&policy("testing", "\"mail.example.com\"", same)), id, "{same}");
+        }
+        let others = [
+            policy("enforce", "\"mail.example.com\"", ""),
+            policy("none", "\"mail.example.com\"", ""),
+            policy("testing", "\"mx.example.com\"", ""),
+            policy("testing", "\"mail.example.com\", \"mx.example.com\"", ""),
+            policy("testing", "\"mail.example.com\"", "max_age = \"8d\""),
+        ];
+        let mut ids: Vec<String> = others.iter().map(|text| id_for(text)).collect();
+        ids.push(id);
+        for id in &ids {
             assert_eq!(id_of([format!("v=STSv1; id={id}").as_str()]), Some(id.as_str()));
         }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), others.len() + 1);
     }
 
     #[test]

@@ -99,6 +99,16 @@ pub fn handshake_failure(error: &std::io::Error) -> Cause {
     }
 }
 
+/// Whether a handshake failed for the peer's certificate. A clock that is wrong or roots that
+/// cannot be read are ours.
+pub fn is_certificates_fault(error: &std::io::Error) -> bool {
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match of_tls {
+        Some(Error::InvalidCertificate(why)) => !matches!(why, CertificateError::Other(_)),
+        other => matches!(other, Some(Error::NoCertificatesPresented)),
+    }
+}
+
 /// Why a session or a certificate was not taken. For what the library has no value of its
 /// own, its words.
 pub fn tls_failure(error: &Error) -> Cause {

@@ -17,7 +17,7 @@ use crate::lang::{Said, said};
 pub use certificate::Certificate;
 pub use client::{Acquainted, ClientTls, Inspected, Inspection};
 pub use dane::{Dane, Tlsa, TlsaSet};
-pub use fault::{CertificateFault, handshake_failure, tls_failure};
+pub use fault::{CertificateFault, handshake_failure, is_certificates_fault, tls_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;
 pub use server::{Acceptor, Pem, ServerTls, TlsError};

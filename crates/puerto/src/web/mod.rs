@@ -3,45 +3,35 @@
 //!
 //! Anybody may come here, and nobody has business for long: one request on a connection,
 //! bounded in length and time, and few connections from one network at a time, so that the
-//! authority finds a place. Nothing on the disk is served, so that no path leads astray. The
-//! sockets are bound before privileges are dropped; one that cannot be bound stops no mail.
+//! authority finds a place. Nothing on the disk is served, so that no path leads astray. Where
+//! they come in is `doors`'.
 
+mod doors;
 mod guests;
 mod request;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use puerto_smtp::Domain;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 
-use crate::config::{Challenge, Config, Live};
-use crate::receive::bind_tcp;
-use crate::rights;
+use crate::config::Live;
 use crate::survey::mtasts;
-use crate::telemetry::{Event, MailLog};
 use crate::tls::ServerTls;
 
-use guests::Guests;
+pub use doors::Doors;
 use request::{Reply, Request};
 
 /// Where an authority looks for its page (RFC 8555 §8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// What an authority speaks that looks for its certificate (RFC 8737 §3).
 pub const ACME_PROTOCOL: &[u8] = b"acme-tls/1";
-/// For one connection from beginning to end.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long accepting rests when there are no more file descriptors.
-const REST: Duration = Duration::from_millis(100);
 
 /// What is to be shown to an authority while it looks. Clones share it.
 #[derive(Clone, Default)]
@@ -91,13 +81,6 @@ impl std::fmt::Debug for Answers {
     }
 }
 
-/// What is spoken at a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spoken {
-    Http,
-    Tls,
-}
-
 /// What is behind the doors. Clones share it.
 #[derive(Clone)]
 pub struct Site {
@@ -120,117 +103,6 @@ impl Site {
             Some(text) if is_ours && request.path == mtasts::PATH => Reply::text(text),
             _ => Reply::status(404),
         }
-    }
-}
-
-/// Sockets that are bound and not yet accepted from.
-#[derive(Debug, Default)]
-pub struct Doors {
-    bound: Vec<(Spoken, TcpListener)>,
-    places: Vec<(Spoken, SocketAddr)>,
-    warnings: Vec<String>,
-}
-
-impl Doors {
-    /// Binds what the configuration needs, and no more.
-    pub fn open(config: &Config) -> Self {
-        let mut doors = Self::default();
-        if config.acme.is_on() {
-            let spoken = match config.acme.challenge {
-                Challenge::Http => Some(Spoken::Http),
-                Challenge::TlsAlpn => Some(Spoken::Tls),
-                Challenge::Dns => None,
-            };
-            for (spoken, place) in
-                spoken.iter().flat_map(|one| config.acme.listen.iter().map(move |at| (*one, *at)))
-            {
-                doors.bind(place, spoken, "acme.listen");
-            }
-        }
-        if config.mta_sts.mode.is_some() {
-            config
-                .mta_sts
-                .listen
-                .iter()
-                .for_each(|at| doors.bind(*at, Spoken::Tls, "mta_sts.listen"));
-        }
-        doors
-    }
-
-    fn bind(&mut self, place: SocketAddr, spoken: Spoken, key: &str) {
-        // Challenges and the policy share port 443.
-        if self.places.contains(&(spoken, place)) {
-            return;
-        }
-        match bind_tcp(place) {
-            Ok(listener) => {
-                self.places.push((spoken, place));
-                self.bound.push((spoken, listener));
-            }
-            Err(error) => self.warnings.push(format!(
-                "cannot listen on {place} ({key}): {}; if a web server holds the port, have it \
-                 pass the requests on and name another address in {key}, or take another \
-                 challenge",
-                rights::said(&error)
-            )),
-        }
-    }
-
-    /// What could not be bound.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// Where it listens; a port 0 of the configuration is a real one here.
-    #[cfg(test)]
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.bound.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
-    }
-
-    /// Answers until `shutdown` is true.
-    pub async fn run(self, site: Site, log: MailLog, mut shutdown: watch::Receiver<bool>) {
-        let mut keepers = JoinSet::new();
-        let guests = Guests::default();
-        for (spoken, listener) in self.bound {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    keepers.spawn(keep(listener, spoken, site.clone(), guests.clone()));
-                }
-                Err(error) => {
-                    let text = format!("cannot use a listener: {error}");
-                    let notice =
-                        Event::Notice { level: "error", component: "web", id: None, text: &text };
-                    log.write(&notice);
-                }
-            }
-        }
-        // An error says that nobody is left who could stop us: then we stop.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    }
-}
-
-async fn keep(listener: tokio::net::TcpListener, spoken: Spoken, site: Site, guests: Guests) {
-    let mut visits = JoinSet::new();
-    loop {
-        while visits.try_join_next().is_some() {}
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(REST).await;
-            continue;
-        };
-        // Who finds no place is hung up on, and comes back.
-        let Some(guest) = guests.admit(peer.ip()) else { continue };
-        let site = site.clone();
-        visits.spawn(async move {
-            let visit = async {
-                match spoken {
-                    Spoken::Http => serve(stream, |request| site.answers.answer(request)).await,
-                    Spoken::Tls => serve_over_tls(stream, &site).await,
-                }
-            };
-            // What a stranger does wrong is nobody's business but his.
-            let _ = tokio::time::timeout(PATIENCE, visit).await;
-            drop(guest);
-        });
     }
 }
 

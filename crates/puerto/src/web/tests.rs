@@ -1,6 +1,7 @@
 //! What strangers send, and what they get.
 
 use super::*;
+use crate::config::Config;
 
 async fn reply_to(octets: &[u8], answers: &Answers) -> String {
     let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
@@ -126,4 +127,58 @@ fn the_policy_of_each_of_our_domains_is_served_and_of_no_other() {
     ] {
         assert_eq!(ask(host, path).status, 404, "{host} {path}");
     }
+}
+
+// What stands at a place after `GET /`: the first octets of the reply, or nothing.
+async fn at(place: std::net::SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(place).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.ok()?;
+    let mut reply = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut reply).await.ok()?;
+    Some(String::from_utf8_lossy(&reply).into_owned())
+}
+
+#[tokio::test]
+async fn a_reload_opens_what_is_new_and_closes_what_is_gone() {
+    let config = |text: &str| Config::parse(text, "test").unwrap();
+    let acme = |challenge: &str, place: &str| {
+        config(&format!(
+            "[acme]\ndirectory = \"https://acme.test/dir\"\naccept_terms = true\n\
+             challenge = \"{challenge}\"\nlisten = [\"{place}\"]\n"
+        ))
+    };
+    let doors = Doors::open(&config(""));
+    let site =
+        Site { answers: answers(), config: Live::new(config("")), tls: ServerTls::default() };
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(doors.clone().run(site, stopped));
+    tokio::task::yield_now().await;
+    assert!(doors.addresses().is_empty());
+
+    let by_page = acme("http-01", "127.0.0.1:0");
+    assert!(doors.reload(&by_page).is_empty());
+    let [place] = doors.addresses()[..] else { panic!("{:?}", doors.addresses()) };
+    assert!(at(place).await.unwrap().starts_with("HTTP/1.1 404"));
+    // The same again moves nothing.
+    assert!(doors.reload(&by_page).is_empty());
+    assert_eq!(doors.addresses(), [place]);
+
+    // The same place for another challenge: whoever speaks HTTP there gets no word.
+    assert!(doors.reload(&acme("tls-alpn-01", "127.0.0.1:0")).is_empty());
+    assert_eq!(doors.addresses(), [place]);
+    while at(place).await.is_some_and(|reply| reply.starts_with("HTTP/")) {
+        tokio::task::yield_now().await;
+    }
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let told = doors.reload(&acme("http-01", &taken.local_addr().unwrap().to_string()));
+    assert!(told[0].contains("acme.listen"), "{told:?}");
+    assert!(doors.addresses().is_empty());
+    while TcpStream::connect(place).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(doors.reload(&config("")).is_empty());
+
+    stop.send(true).unwrap();
+    running.await.unwrap();
 }

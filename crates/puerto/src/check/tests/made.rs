@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table, block_on};
+use rustls::pki_types::CertificateDer;
 
 use crate::check::context::{Asked, Context};
 use crate::check::outcome::{Check, Status};
+use crate::check::starttls::Starttls;
 use crate::check::world::World;
 use crate::check::{Greeting, Page};
 use crate::config::Config;
+use crate::lang::Said;
 
 /// A made-up Internet that remembers what it was asked.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(in crate::check) struct Made {
     pub(in crate::check) table: Table,
     pub(in crate::check) asked: Mutex<Vec<String>>,
     pub(in crate::check) page: Option<Page>,
+    /// What port 25 of our own hosts shows.
+    pub(in crate::check) certificates: Option<Result<Vec<CertificateDer<'static>>, Starttls>>,
 }
 
 impl Dns for Made {
@@ -42,6 +47,15 @@ impl World for Made {
 
     async fn page(&self, _: &str, _: &str) -> Page {
         self.page.clone().unwrap_or(Page::NoHost)
+    }
+
+    async fn certificates(
+        &self,
+        _: SocketAddr,
+        _: (&str, &str),
+    ) -> Result<Vec<CertificateDer<'static>>, Starttls> {
+        let silence = || Err(Starttls::NotTried(Said::words("nobody listens")));
+        self.certificates.clone().unwrap_or_else(silence)
     }
 
     async fn greeting(&self, _: SocketAddr, _: Option<IpAddr>) -> Greeting {

@@ -1,7 +1,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use puerto_mail::dns::{DnsError, block_on};
+use aws_lc_rs::digest;
+use puerto_mail::dns::{DnsError, Record, RecordType, block_on};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::super::outcome::Status;
 use super::super::tests::made::{Made, NOW, troubles};
@@ -98,7 +101,8 @@ fn key_digest() -> Vec<u8> {
 #[test]
 fn tlsa_records_must_match_the_certificate_and_be_usable() {
     let right = key_digest();
-    assert_eq!(hex(&right), KEY_DIGEST);
+    let hex: String = right.iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(hex, KEY_DIGEST);
     let name = "_25._tcp.mail.example.com";
     for (usage, data, tlsa, usable) in [
         (3, right.clone(), Status::Pass, Status::Pass),
@@ -111,6 +115,38 @@ fn tlsa_records_must_match_the_certificate_and_be_usable() {
         let found = checks(&made, Some("localhost"), NOW);
         let status = |id| found.iter().find(|check| check.id() == id).unwrap().status;
         assert_eq!((status("dane.tlsa"), status("dane.usage")), (tlsa, usable), "usage {usage}");
+    }
+}
+
+#[test]
+fn what_port_25_shows_must_match_the_tlsa_records() {
+    use super::super::starttls::Starttls;
+    use crate::lang::Said;
+    let der = |file: &str| {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls"));
+        CertificateDer::from_pem_file(folder.join(file)).unwrap()
+    };
+    let words = |text: &str| Said::words(text);
+    for (usage, shown, status, part) in [
+        (3, Ok(vec![der("localhost.pem")]), Status::Pass, "3 1 1"),
+        // Renewed on the disk, and not yet shown.
+        (3, Ok(vec![der("mx.pem")]), Status::Finding, "no TLSA record of mail.example.com matches"),
+        (3, Err(Starttls::NotOffered), Status::Finding, "no STARTTLS"),
+        (3, Err(Starttls::Failed(words("454 not now"))), Status::Finding, "454 not now"),
+        (3, Err(Starttls::NotTried(words("refused"))), Status::Unknown, "refused"),
+        (1, Ok(vec![der("mx.pem")]), Status::NotApplicable, "dane.usage"),
+    ] {
+        let mut made = world();
+        let record = Record::Tlsa(usage, 1, 1, key_digest());
+        made.table.add("_25._tcp.mail.example.com", RecordType::Tlsa, record);
+        made.certificates = Some(shown);
+        let found = checks(&made, Some("localhost"), NOW);
+        let check = found.iter().find(|check| check.id() == "dane.shown").unwrap();
+        assert_eq!(check.status, status, "{check:?}");
+        assert!(check.seen.to_string().contains(part), "{check:?}");
+        if status != Status::NotApplicable {
+            assert!(check.asked.contains("mail.example.com[192.0.2.7]:25"), "{check:?}");
+        }
     }
 }
 

@@ -199,7 +199,7 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> 
 
 // What the lab itself wrote is right, unless the disk says otherwise.
 fn load(config: &Path) -> Result<Config, Said> {
-    Config::load(Some(config))
+    Config::load_whole(Some(config))
         .map_err(|errors| Said::of_both(|language| errors.render(false, None, language)))
 }
 

@@ -87,6 +87,8 @@ pub(super) struct Stage {
     /// Lines of `[dns]` and of `[delivery]` beside those of all.
     pub(super) dns: &'static str,
     pub(super) delivery: &'static str,
+    /// What the administrator says of receivers: files, by the names of providers.
+    pub(super) providers: &'static [(&'static str, &'static str)],
     /// What the server knows from before: files of its state folder, by the present time.
     pub(super) known: fn(i64) -> Vec<(&'static str, String)>,
     /// The receivers' certificate is one that the server trusts.
@@ -101,6 +103,7 @@ impl Stage {
         port_closed: false,
         dns: "",
         delivery: "",
+        providers: &[],
         known: |_now| Vec::new(),
         is_trusting: false,
     };
@@ -123,6 +126,10 @@ impl Scene {
         };
         let smtp = free_port(Ipv4Addr::LOCALHOST)?;
         let relay = lab.relayhost();
+        let files = stage.providers.iter().map(|(name, text)| (*name, (*text).to_owned()));
+        let providers = path("providers");
+        write_files(&providers, files)?;
+        let delivery = format!("providers = \"{}\"\n{}", providers.display(), stage.delivery);
         let server = Server {
             host: SENDER_HOST,
             address: SENDER_ADDRESS,
@@ -132,11 +139,11 @@ impl Scene {
             concurrency: 20,
             keys: &path("dkim"),
             dns: stage.dns,
-            delivery: stage.delivery,
+            delivery: &delivery,
             more: "",
         };
         let config = server.write(folder.path(), lab)?;
-        remember(&path("state"), (stage.known)(now().as_second()))?;
+        write_files(&path("state"), (stage.known)(now().as_second()))?;
         Ok(Self { config, log: path("mail.log"), smtp, folder })
     }
 }
@@ -195,11 +202,13 @@ pub(super) fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<()
     Ok(())
 }
 
-// Where nothing is known the server makes the folder.
-fn remember(state: &Path, files: Vec<(&'static str, String)>) -> Result<(), Said> {
+fn write_files(
+    folder: &Path,
+    files: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<(), Said> {
+    fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
     for (name, text) in files {
-        fs::create_dir_all(state).map_err(|error| cannot_write(state, &error))?;
-        let file = state.join(name);
+        let file = folder.join(name);
         write_privately(&file, &text).map_err(|error| cannot_write(&file, &error))?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use crate::cause::Cause;
 use crate::cli::output::printable;
 use crate::control::view::{
     AttemptView, Brief, BriefPause, BriefRecipient, MessageView, ParkView, RecipientView, State,
+    WishView,
 };
 use crate::explain;
 use crate::lang::layout;
@@ -276,6 +277,17 @@ fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text
         let why = message.why_held().map(|why| why.said().of(language).to_string());
         facts.extend(why.map(|why| (Text::new("Held for", "Motivo"), why)));
     }
+    let wish = message.tls_wish.map(|wish| match wish {
+        WishView::Required => Text::new(
+            "REQUIRETLS: it goes to no host that does not prove who it is",
+            "REQUIRETLS: no va a ninguna máquina que no demuestre quién es",
+        ),
+        WishView::Optional => Text::new(
+            "TLS-Required: No: it goes also where TLS fails",
+            "TLS-Required: No: va también donde falle TLS",
+        ),
+    });
+    facts.extend(wish.map(|wish| (Text::same("TLS"), wish.of(language).to_owned())));
     for order in &message.paused {
         let line = orders::line(order, now, language);
         facts.push((Text::new("Paused", "En pausa"), line));
@@ -509,6 +521,7 @@ mod tests {
             ret: None,
             eight_bit: false,
             smtputf8: false,
+            tls_wish: None,
             paused: Vec::new(),
             parked: Vec::new(),
             recipients: vec![waiting, done],
@@ -655,6 +668,25 @@ Header
             "State     paused (order 3), failed attempts: 2\n",
         ] {
             assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_wants_of_tls_is_shown() {
+        let told = |wish, language| {
+            let mut out = Vec::new();
+            let message = MessageView { tls_wish: wish, ..message() };
+            story(&mut out, &message, now(), language).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!told(None, Language::English).contains("TLS"));
+        for (wish, language, line) in [
+            (WishView::Required, Language::English, "TLS         REQUIRETLS: it goes to no host"),
+            (WishView::Required, Language::Spanish, "TLS         REQUIRETLS: no va a ninguna"),
+            (WishView::Optional, Language::English, "TLS         TLS-Required: No: it goes also"),
+        ] {
+            let told = told(Some(wish), language);
+            assert!(told.contains(line), "{told}");
         }
     }
 

@@ -4,7 +4,9 @@
 use puerto_smtp::{Notify, Verp};
 
 use super::*;
+use crate::cause::Cause;
 use crate::deliver::Success;
+use crate::telemetry::{Event, MailLog};
 
 fn wishful(plan: Plan) -> Job {
     let mut job = job(plan, 2);
@@ -60,4 +62,33 @@ async fn each_recipient_has_a_transaction_with_a_reverse_path_that_names_it() {
     peer.check();
     assert_eq!(peer.contents().len(), 3);
     assert!(report.outcomes.iter().all(|o| o.status == DeliveryStatus::Sent));
+}
+
+/// The log has it of each message, where `puerto why` finds it.
+#[tokio::test]
+async fn an_address_that_is_not_sent_from_is_told_of_each_message() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let log = MailLog::new(move |event| {
+        if let Event::Notice { level, id, text, .. } = event {
+            heard.lock().unwrap().push((*level, *id, (*text).to_owned()));
+        }
+    });
+    let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}{ACCEPT}")]).await;
+    let avoided = Some(Cause::AddressNotPermitted {
+        address: "2001:db8::1".to_owned(),
+        domain: "example.com".to_owned(),
+        receiver: "google".to_owned(),
+    });
+    let remote = remote(patient()).with_log(log);
+    for job in [job(Plan { avoided, ..plan(&[peer.address]) }, 1), job(plan(&[peer.address]), 1)] {
+        remote.deliver(&job).await;
+    }
+    let told = told.lock().unwrap();
+    let [(level, Some(_), text)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(*level, "warning");
+    assert!(
+        text.contains("2001:db8::1") && text.contains("the SPF record of example.com"),
+        "{text}"
+    );
 }

@@ -238,24 +238,38 @@ async fn connections_are_counted_for_reports() {
     assert_eq!(count("example.net"), (1, 1));
 }
 
-/// RFC 8689: such mail goes to whom the receiver vouches for and who hands it on likewise, or back.
+/// RFC 8689: such mail goes to whom somebody vouches for and who hands it on likewise, or back.
 #[tokio::test]
 async fn a_message_that_requires_tls_goes_nowhere_else() {
+    use DeliveryStatus::{Bounced, Deferred, Sent};
     let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
     let taken = format!("{OFFER}tls\n{offered}{ACCEPT}");
     let lacks = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
-    let unproven = "neither DANE nor an enforced MTA-STS policy vouches";
-    for (rule, script, connections, status, code, words) in [
-        (Some(dane(true)), &*taken, 1, DeliveryStatus::Sent, "2.0.0", "queued as 1"),
-        (Some(enforced()), &taken, 1, DeliveryStatus::Sent, "2.0.0", "queued as 1"),
-        (Some(dane(true)), &lacks, 1, DeliveryStatus::Bounced, "5.7.30", "does not offer"),
-        (Some(dane(false)), &taken, 1, DeliveryStatus::Deferred, "4.7.5", "no TLSA record"),
-        (Some(encrypted()), &taken, 0, DeliveryStatus::Bounced, "5.7.30", unproven),
-        (None, &taken, 0, DeliveryStatus::Bounced, "5.7.30", unproven),
+    let unproven = "neither DNSSEC nor an enforced MTA-STS policy vouches";
+    let none = Rule::of_level(TlsLevel::None);
+    // The rule, whether the host's name is beyond doubt, and whether its issuer is trusted.
+    for (rule, vouched, trusted, script, connections, (status, code, words)) in [
+        (Some(dane(true)), false, false, &*taken, 1, (Sent, "2.0.0", "queued as 1")),
+        (Some(enforced()), false, true, &taken, 1, (Sent, "2.0.0", "queued as 1")),
+        (Some(dane(true)), false, true, &lacks, 1, (Bounced, "5.7.30", "does not offer")),
+        (Some(dane(false)), true, true, &taken, 1, (Deferred, "4.7.5", "no TLSA record")),
+        (Some(encrypted()), false, true, &taken, 0, (Bounced, "5.7.30", unproven)),
+        (None, false, true, &taken, 0, (Bounced, "5.7.30", unproven)),
+        // Its own certificate proves a host whose name nobody can have forged.
+        (None, true, true, &taken, 1, (Sent, "2.0.0", "queued as 1")),
+        (Some(encrypted()), true, true, &taken, 1, (Sent, "2.0.0", "queued as 1")),
+        (None, true, true, &lacks, 1, (Bounced, "5.7.30", "does not offer")),
+        (None, true, false, &taken, 1, (Bounced, "5.7.10", "issuer is not trusted")),
+        (None, true, true, HELLO, 1, (Bounced, "5.7.10", "was not offered")),
+        (None, true, true, BROKEN, 1, (Deferred, "4.7.5", "Cannot start TLS")),
+        (Some(enforced()), true, false, &taken, 1, (Deferred, "4.7.5", "issuer is not trusted")),
+        (Some(none), true, true, &taken, 0, (Bounced, "5.7.30", unproven)),
     ] {
         let peer = peer::Peer::start(&[script]).await;
-        let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
-        let job = Job { tls: puerto_smtp::TlsWish::Required, ..by(rule, &peer) };
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls);
+        let mut job = Job { tls: puerto_smtp::TlsWish::Required, ..by(rule, &peer) };
+        job.plan = Arc::new(Plan { is_vouched: vouched, ..Plan::clone(&job.plan) });
         let outcome = remote.deliver(&job).await.outcomes.remove(0);
         let case = outcome.text().into_owned();
         assert_eq!(
@@ -267,7 +281,7 @@ async fn a_message_that_requires_tls_goes_nowhere_else() {
         assert_eq!(peer.connections(), connections, "{case}");
         let mail = peer.commands().into_iter().find(|line| line.starts_with("MAIL"));
         let says = mail.is_some_and(|line| line.contains(" REQUIRETLS"));
-        assert_eq!(says, status == DeliveryStatus::Sent, "{case}");
+        assert_eq!(says, status == Sent, "{case}");
     }
 }
 

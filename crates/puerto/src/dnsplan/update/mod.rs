@@ -31,6 +31,9 @@ pub use key::{Key, KeyFileError};
 
 /// For one exchange with the server.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked again for what was published, and after what pause.
+const LOOKS: u32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Seconds for which a record is kept that is soon taken away again.
 const SHORT_LIVED: u32 = 60;
 /// NOTAUTH: the server is not responsible (RFC 2136 §2.2).
@@ -240,9 +243,7 @@ async fn publish_in(
         if done.elsewhere.iter().any(|other| other == name) {
             continue;
         }
-        let present = client.records(name, *kind).await?;
-        let mut wanted = records.iter().filter(|record| record.state != State::Delete);
-        if !wanted.all(|record| present.iter().any(|one| value_of(one) == record.value)) {
+        if !client.comes_to_have(records, (name, *kind)).await? {
             return Err(UpdateError::Ignored((*name).to_owned()));
         }
     }
@@ -390,6 +391,26 @@ impl Client<'_> {
         }
         let wanted = |one: &&Record| one.record_type() == kind && plain(&one.name) == name;
         Ok(answer.answers.iter().filter(wanted).cloned().collect())
+    }
+
+    // Whether what was to be published is there. A server that signs its zone serves what it
+    // took only when that is done.
+    async fn comes_to_have(
+        &self,
+        records: &[&Planned],
+        (name, kind): (&str, Type),
+    ) -> Result<bool, UpdateError> {
+        for look in 0..=LOOKS {
+            if look > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            let present = self.records(name, kind).await?;
+            let mut wanted = records.iter().filter(|record| record.state != State::Delete);
+            if wanted.all(|record| present.iter().any(|one| value_of(one) == record.value)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     // A wildcard's records appear at a name that has none, where nothing can be

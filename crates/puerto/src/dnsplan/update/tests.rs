@@ -58,6 +58,35 @@ fn what_is_there_is_required_and_what_goes_is_named() {
 }
 
 #[test]
+fn the_record_of_a_new_key_comes_beside_the_old_one_which_goes_later() {
+    let name = "_25._tcp.mail.example.com";
+    let (old, new) = (format!("3 1 1 {}", "0a".repeat(32)), format!("3 1 1 {}", "ff".repeat(32)));
+    let planned = |state, value: &str| {
+        Planned::new(name, RecordType::Tlsa, value, Said::default()).in_state(state)
+    };
+    let rolled = |present: &[&str], records: &[&Planned]| {
+        let there = |value: &&str| {
+            let data = data_of(&planned(State::Keep, value)).unwrap();
+            Record::from_rdata(wire(name).unwrap(), 60, data)
+        };
+        let present: Vec<Record> = present.iter().map(there).collect();
+        let mut update = request(OpCode::Update, "example.com", Type::SOA).unwrap();
+        add_set(&mut update, (name, Type::TLSA), &present, records).unwrap();
+        let signed = tsig::sign(&update, &key("c2VjcmV0"), 1_800_000_000).unwrap();
+        Message::from_vec(&signed.octets).unwrap()
+    };
+    // What is kept is none of the changes.
+    let first = rolled(&[&old], &[&planned(State::New, &new)]);
+    assert_eq!(shown(&first.answers), [format!("{name} 0 IN TLSA {old}")]);
+    assert_eq!(shown(&first.authorities), [format!("{name} 60 IN TLSA {new}")]);
+    let then = rolled(&[&old, &new], &[&planned(State::Delete, &old)]);
+    assert_eq!(shown(&then.authorities), [format!("{name} 0 NONE TLSA {old}")]);
+    for wrong in ["", "3 1 1", "3 1 1 0g", "3 1 x 00", "256 1 1 00"] {
+        assert!(data_of(&planned(State::New, wrong)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn an_update_that_no_message_holds_is_not_cut() {
     let name = "_dmarc.example.com";
     let long = text(name, State::New, &"x".repeat(40_000), None);

@@ -241,3 +241,24 @@ async fn what_is_told_of_a_message_comes_after_its_coming_was_told() {
     let log = world.log();
     assert_eq!(log, ["queued", "user@a.test Sent 2.1.1 host mx.test said so", "removed"]);
 }
+
+/// What a sender's domain says of itself is asked where the receiver minds, and a domain whose
+/// name servers are silent keeps nobody's mail but its own waiting, and that not for long.
+#[tokio::test(start_paused = true)]
+async fn senders_whose_name_servers_are_silent_keep_no_other_mail_waiting() {
+    let world = World::new();
+    let queue = world.start(|_job| all(Sent));
+    let silent: Vec<_> = (0..200)
+        .map(|n| world.send_from(&format!("<a@s{n}.silent.test>"), &["b@gmail.test"], |_| {}))
+        .collect();
+    let prompt = world.send_from("<a@v4.test>", &["b@gmail.test"], |_| {});
+    seconds(1).await;
+    let is_done = |id| world.state_of(id).is_empty();
+    assert!(is_done(prompt), "{:?}", world.state_of(prompt));
+    assert!(!silent.iter().any(|id| is_done(*id)));
+    seconds(8).await;
+    assert_eq!(world.messages(), 0);
+    assert_eq!(world.tries().len(), 201);
+    world.stop();
+    queue.await.unwrap();
+}

@@ -307,6 +307,11 @@ fn dns() -> Table {
         table.address(&host, "192.0.2.1".parse().unwrap());
     }
     table.mx("twin.test", 10, "mx.a.test");
+    // A receiver that wants SPF or DKIM to pass, and is reached by both families.
+    table.mx("gmail.test", 5, "mx.l.google.com");
+    table.address("mx.l.google.com", "192.0.2.9".parse().unwrap());
+    table.address("mx.l.google.com", "2001:db8:9::9".parse().unwrap());
+    table.txt("v4.test", "v=spf1 ip4:198.51.100.1 -all");
     table.mx("null.test", 0, ".");
     table.fail("servfail.test", RecordType::Mx, DnsError::Failure("SERVFAIL".into()));
     table
@@ -415,6 +420,7 @@ impl World {
             places: self.places.clone(),
         };
         let machine = Machine::fixed(Vec::new(), |_| true, 7);
+        let machine = machine.reaching_from("198.51.100.1", "2001:db8:1::1");
         let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine)
             .heeding(self.orders.clone());
         let log = Arc::clone(&self.log);

@@ -228,3 +228,37 @@ async fn hosts_that_are_left_out_are_counted() {
     let found = results.of(results.today(), "a.test");
     assert_eq!(found[0].faults[0].kind, "dnssec-invalid");
 }
+
+#[tokio::test]
+async fn the_names_of_hosts_are_beyond_doubt_where_nobody_could_have_forged_them() {
+    let mut unsigned = internet();
+    unsigned.address("one.test", "198.51.100.7".parse().unwrap());
+    for (toml, signed_too, to, expected) in [
+        ("", true, "two.test", true),
+        ("", false, "two.test", false),
+        // Without MX records the host is the domain itself.
+        ("", false, "one.test", true),
+        ("relayhost = \"[relay.test]:587\"", false, "two.test", true),
+        ("relayhost = \"relay.test\"", false, "two.test", false),
+        ("relayhost = \"relay.test\"", true, "two.test", true),
+    ] {
+        let mut dns = unsigned.clone();
+        if signed_too {
+            dns.validate();
+        }
+        let plan = plan(toml, &dns, to).await;
+        assert_eq!(plan.is_vouched, expected, "{toml} {to} {signed_too}");
+    }
+    // What is shared is never more trusted than one's own records are.
+    let mut dns = signed();
+    dns.mx("forged.test", 10, "a.test").mx("forged.test", 20, "b.test");
+    dns.doubt("forged.test", RecordType::Mx);
+    let router = router_of(config("[delivery]\ndane = false"), dns, |_| true);
+    for (to, expected) in [("two.test", true), ("forged.test", false), ("two.test", true)] {
+        let to = Domain::parse(to).unwrap();
+        let Ok(Routing::Remote(plan)) = router.route(&ReversePath::Null, &to).await else {
+            panic!()
+        };
+        assert_eq!(plan.is_vouched, expected, "{to}");
+    }
+}

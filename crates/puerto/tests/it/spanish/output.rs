@@ -28,6 +28,7 @@ const SCENARIOS: &[&str] = &[
     "blocklist-refuses-us",
     "servfail",
     "ipv6-without-ptr",
+    "ipv6-outside-spf",
     "port-25-closed",
     "relay-refuses-from",
     "dane",

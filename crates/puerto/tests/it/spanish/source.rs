@@ -19,6 +19,7 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/local/overseer.rs",
     // Said in the log alone.
     "puerto/src/acme/run.rs",
+    "puerto/src/web/doors.rs",
     "puerto/src/accounts/mod.rs",
     "puerto/src/accounts/pace.rs",
     "puerto/src/drop/",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use puerto_lab::Lab;
 use puerto_lab::world::NAME_SERVERS;
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use rustls::pki_types::CertificateDer;
 
 use crate::check::{Greeting, Internet, Starttls, Trial, World};
 use crate::config::Config;
@@ -66,6 +67,14 @@ impl World for LabInternet {
         names: (&str, &str),
     ) -> Starttls {
         self.internet.starttls(SocketAddr::new(peer.ip(), self.port), source, names).await
+    }
+
+    async fn certificates(
+        &self,
+        peer: SocketAddr,
+        names: (&str, &str),
+    ) -> Result<Vec<CertificateDer<'static>>, Starttls> {
+        self.internet.certificates(SocketAddr::new(peer.ip(), self.port), names).await
     }
 
     // The scenario sends its letters through it.

@@ -205,15 +205,31 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "ipv6-without-ptr",
         sentence: Text::new(
-            "The server also sends over IPv6, from an address without a name.",
-            "El servidor envía también por IPv6, desde una dirección sin nombre.",
+            "The server's IPv6 address has no name. A receiver that turns such mail away prefers \
+             IPv6, and gets it over IPv4.",
+            "La dirección IPv6 del servidor no tiene nombre. Un receptor que rechaza ese correo \
+             prefiere IPv6, y lo recibe por IPv4.",
         ),
+        stage: Stage { providers: worlds::STRICT_DEMANDS, ..Stage::USUAL },
         options: |options| options.ipv6 = true,
         change: worlds::ipv6_without_ptr,
         ipv6: true,
         findings: &["ptr.v6"],
-        strict: Ending::Refused("5.7.25"),
-        class: Some("no-ptr"),
+        ..HEALTHY
+    },
+    Scenario {
+        name: "ipv6-outside-spf",
+        sentence: Text::new(
+            "The SPF record does not name the server's IPv6 address. A receiver that turns such \
+             mail away prefers IPv6, and gets it over IPv4.",
+            "El registro SPF no nombra la dirección IPv6 del servidor. Un receptor que rechaza \
+             ese correo prefiere IPv6, y lo recibe por IPv4.",
+        ),
+        stage: Stage { providers: worlds::STRICT_DEMANDS, ..Stage::USUAL },
+        options: |options| options.ipv6 = true,
+        change: worlds::ipv6_outside_spf,
+        ipv6: true,
+        findings: &["spf.covers-ip"],
         ..HEALTHY
     },
     Scenario {

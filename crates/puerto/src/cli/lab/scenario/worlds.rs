@@ -27,6 +27,8 @@ const STRING: usize = 255;
 const TOO_MANY: usize = 11;
 
 const SENDER: IpAddr = IpAddr::V4(SENDER_ADDRESS);
+/// Where the server and the strict receiver are in IPv6.
+const HERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const RSA_KEY: &str = "rsa._domainkey.lab.example";
 
 /// What every world has besides the lab: blocklists that list nothing but what they
@@ -128,17 +130,33 @@ pub(super) fn servfail(lab: &Lab) -> Result<(), Said> {
     Ok(())
 }
 
+/// What the administrator has found out about the strict receiver.
+pub(super) const STRICT_DEMANDS: &[(&str, &str)] =
+    &[("strict.toml", "hosts = [\"strict.example\"]\nenforces = [\"ptr\", \"spf\"]\n")];
+
 pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), Said> {
-    let zone = lab.zone();
-    let here = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    zone.remove(STRICT.host, RecordType::A);
-    zone.add_address(STRICT.host, here);
-    zone.add_address(SENDER_HOST, here);
+    prefer_ipv6(lab.zone());
+    lab.zone().add_address(SENDER_HOST, HERE_V6);
     for name in [SENDER_DOMAIN, SENDER_HOST] {
-        let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip6:{here} -all");
-        zone.set_txt(name, &record);
+        let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip6:{HERE_V6} -all");
+        lab.zone().set_txt(name, &record);
     }
     Ok(())
+}
+
+pub(super) fn ipv6_outside_spf(lab: &Lab) -> Result<(), Said> {
+    prefer_ipv6(lab.zone());
+    lab.zone().add_host(SENDER_HOST, HERE_V6);
+    let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip6:{HERE_V6} -all");
+    lab.zone().set_txt(SENDER_HOST, &record);
+    Ok(())
+}
+
+// The strict receiver's best host has an IPv6 address alone, the other is as it was.
+fn prefer_ipv6(zone: &Zone) {
+    let host = format!("mx6.{}", STRICT.domain);
+    zone.add_address(&host, HERE_V6);
+    zone.add_mx(STRICT.domain, 5, &host);
 }
 
 /// One host shows the certificate that its record names, and one has renewed it and left the
