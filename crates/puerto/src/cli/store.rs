@@ -83,7 +83,7 @@ const LEFT: Text = Text::new(
     "message {id} was not moved: {error}",
     "no se ha trasladado el mensaje {id}: {error}",
 );
-const FOUND: Text = Text::new("found damaged: {damage}", "se han encontrado daños: «{damage}»");
+pub(super) const FOUND: Text = Text::new("found damaged: {damage}", "se han encontrado daños: «{damage}»");
 const STAY_HERE: Text = Text::new(
     "messages that stay in state_dir: {count}. To have their senders told, take `url` and \
      `password_file` out of `[store]` and start the server: `puerto queue list` shows what it \

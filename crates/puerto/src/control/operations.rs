@@ -122,7 +122,7 @@ pub(super) fn parcel(
     let id = parse_id(id)?;
     let entry = context.desk.get(id).wait()?;
     let octets = puerto_spool::parcel::pack(&entry, context.store.clock().now())?;
-    let content = context.store.content(id).wait()?;
+    let content = puerto_spool::parcel::content(&*context.store, id)?;
     if let Some(uid) = told {
         let text = format!("uid {uid} takes a copy of the queue");
         let log = &context.log;
