@@ -86,6 +86,42 @@ def test_a_server_is_brought_back_as_it_was_and_its_mail_held(world):
     assert listed["queue"]["messages"] == 3, listed
 
 
+def test_a_damaged_message_is_named_and_keeps_none_of_the_others_out(world):
+    server = Server(world).set_up()
+    for number in range(3):
+        server.send(number)
+    ids = {one["id"]: one["recipients"][0]["address"] for one in server.queue()}
+    [damaged] = [id for id, address in ids.items() if address.startswith("u1@")]
+    paused = server.puerto("pause", "--to", "example.org", "--for", "2h")
+    assert paused.returncode == 0, paused
+    server.stop()
+    for file in server.machine.at("/var/lib/puerto/spool").rglob("*"):
+        octets = file.read_bytes() if file.is_file() else b""
+        at = octets.find(b"Subject: number 1")
+        if at >= 0:
+            with file.open("r+b") as open_file:
+                open_file.seek(at)
+                open_file.write(b"X")
+
+    def whole(name):
+        told = server.puerto("backup", name, check=False)
+        assert told.returncode == 65 and damaged in told.stderr.decode(), told
+        listed = subprocess.run(["tar", "-tf", server.machine.at(name)], capture_output=True, check=True)
+        saved = {line[6:-4] for line in listed.stdout.decode().splitlines() if line.endswith(".eml")}
+        assert saved == set(ids) - {damaged}, saved
+
+    whole("/root/rest.tar")
+    server.start()
+    whole("/root/runs.tar")
+    server.stop()
+    server.machine.run("rm", "-rf", "/var/lib/puerto")
+    done = json.loads(server.puerto("restore", "/root/runs.tar", "--json").stdout)
+    assert (done["messages"], done["orders"]) == (2, 1), done
+    server.start()
+    rules = server.puerto("queue", "rules").stdout.decode()
+    assert "example.org" in rules, rules
+
+
 def test_what_is_in_the_way_is_named_and_kept(world):
     server = Server(world).set_up()
     server.send(1)

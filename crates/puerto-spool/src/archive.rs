@@ -28,6 +28,9 @@ pub trait Archive: Send + Sync {
     fn notes(&self, id: MessageId) -> Answer<Vec<Note>>;
     /// The messages that have a key, at most so many, the newest first.
     fn under(&self, key: u64, limit: usize) -> Answer<Vec<MessageId>>;
+    /// Some notes behind a place, in the order in which they were kept, and the place behind
+    /// them; `None`: there are no more. Place 0 is before all.
+    fn behind(&self, place: u64) -> Answer<Option<(Vec<Note>, u64)>>;
     /// The newest notes, at most so many.
     fn newest(&self, limit: usize) -> Answer<Vec<Note>>;
     /// Forgets what is older than this, and the oldest while there is more than so many

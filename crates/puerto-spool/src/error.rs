@@ -104,6 +104,12 @@ pub enum Hindrance {
     DatabaseAway { database: String, why: String },
     #[error("the database {database} does not answer; mail is taken again as soon as it does")]
     DatabaseSilent { database: String },
+    /// Each of its servers by its name, with the reason; without one, it says nothing.
+    #[error(
+        "no server of the database {database} can be used: {}; mail is taken again as soon as one can",
+        of_each(servers)
+    )]
+    DatabaseServers { database: String, servers: Vec<(String, Option<String>)> },
     #[error("the database {database} refuses: {why}")]
     DatabaseRefused { database: String, why: String },
     #[error("no standby of the database {database} has confirmed the message")]
@@ -136,6 +142,14 @@ fn bare(why: &SpoolError) -> String {
     why.hindrance().map_or_else(|| why.to_string(), ToString::to_string)
 }
 
+fn of_each(servers: &[(String, Option<String>)]) -> String {
+    let of_one = |(name, why): &(String, Option<String>)| match why {
+        Some(why) => format!("{name}: {why}"),
+        None => format!("{name} does not answer"),
+    };
+    servers.iter().map(of_one).collect::<Vec<_>>().join("; ")
+}
+
 impl Hindrance {
     /// Whether the words say by themselves what failed, which may be no disk at all.
     pub fn stands_alone(&self) -> bool {
@@ -161,6 +175,7 @@ impl Hindrance {
             | Self::DatabaseUrl { .. }
             | Self::DatabaseAway { .. }
             | Self::DatabaseSilent { .. }
+            | Self::DatabaseServers { .. }
             | Self::DatabaseRefused { .. }
             | Self::NotReplicated { .. }
             | Self::SchemaOlder { .. }

@@ -2,12 +2,14 @@
 //! what every recipient waits for, attempts, and whether it is held. The content goes beside
 //! it. The encoding is that of the segments and has their version.
 
-use crate::SpoolError;
+use std::io;
+
 use crate::codec::{Malformed, Put, Take};
 use crate::entry::Entry;
 use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Index};
 use crate::segments::RECORD_VERSION;
+use crate::{SpoolError, Store, StoredContent};
 
 const MAGIC: &[u8; 8] = b"PUERTOMS";
 
@@ -41,6 +43,23 @@ pub fn pack(entry: &Entry, now: Timestamp) -> Result<Vec<u8>, SpoolError> {
     out.put_bytes(&entry.states(now));
     out.put_u32(crc32fast::hash(&out));
     Ok(out)
+}
+
+/// The content of a message, which was read to its end before: what is written behind the
+/// octets of the message is whole. Waits for the disk.
+///
+/// # Errors
+/// Those of the store; also where only the last octets say that it is damaged.
+pub fn content<S: Store + ?Sized>(
+    store: &S,
+    id: MessageId,
+) -> Result<Box<dyn StoredContent>, SpoolError> {
+    let mut content = store.content(id).wait()?;
+    if content.in_memory().is_some() {
+        return Ok(content);
+    }
+    io::copy(&mut content, &mut io::sink()).map_err(|error| SpoolError::from(&error))?;
+    store.content(id).wait()
 }
 
 /// The message that octets hold.

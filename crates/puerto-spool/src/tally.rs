@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use puerto_smtp::Domain;
 
-use crate::SpoolError;
 use crate::entry::{Entry, RecipientState};
-use crate::faces::Page;
 use crate::filter::{Classify, Filter, LastAttempt, Selector};
-use crate::id::{MessageId, Timestamp};
+use crate::id::Timestamp;
 
 /// The ages at which the columns of a tally end, in seconds; what is older stands in the
 /// last column.
@@ -141,29 +139,6 @@ impl Tally {
             group.count(one, now);
             let domain = Arc::new(status.recipient.address.domain().clone());
             self.add(domain, classify(last), &group);
-        }
-    }
-
-    /// Counts all pages, each of which begins where the one before says.
-    pub(crate) async fn of_pages<P>(
-        request: &TallyRequest,
-        now: Timestamp,
-        page: impl Fn(Option<MessageId>) -> P,
-    ) -> Result<Self, SpoolError>
-    where
-        P: Future<Output = Result<Page, SpoolError>>,
-    {
-        let selector = request.filter.compiled();
-        let (mut after, mut tally) = (None, Self::default());
-        loop {
-            let Page { entries, next } = page(after).await?;
-            for entry in &entries {
-                tally.count(entry, (&selector, &request.classify), now);
-            }
-            if next.is_none() {
-                return Ok(tally);
-            }
-            after = next;
         }
     }
 }

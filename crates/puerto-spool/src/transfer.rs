@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, SystemDisk};
 use crate::faces::Answer;
-use crate::{Backend, Content, Edit, Entry, Filter, MessageId, PageRequest, SpoolError};
+use crate::{Backend, Content, Edit, Entry, Filter, MessageId, PageRequest, SpoolError, parcel};
 
 /// Messages of one batch.
 const BATCH: usize = 500;
@@ -59,7 +59,8 @@ pub fn run(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Moved, SpoolError> {
     let orders = from.store.orders().wait()?;
-    give_orders(to.store, &orders)?;
+    let given: Vec<String> = orders.iter().map(|(_, order)| order.clone()).collect();
+    give_orders(to.store, &given)?;
     finish(to, from, &Journal::of(folder, from))?;
     let journal = Journal::of(folder, to);
     let mut done = finish(from, to, &journal)?;
@@ -92,27 +93,84 @@ pub fn run(
     Ok(done)
 }
 
-// What is paused or held is so before the first message is there. What says the same as one
-// that is there comes from a run that was broken off.
-fn give_orders(to: &dyn Backend, orders: &[(u64, String)]) -> Result<(), SpoolError> {
-    let known = to.orders().wait()?;
-    for (_, order) in orders {
-        if !known.iter().any(|(_, there)| there == order) {
-            to.give_order(order.clone()).wait()?;
-        }
-    }
-    Ok(())
-}
-
-/// Has a store take over a message as it stands, with the content that is read; `false` if it
-/// is there already. Waits for disks and networks.
+/// Gives a store orders, before the first message that they are about is there. What says the
+/// same as one that is there comes from a run that was broken off. Answers with how many are new.
 ///
 /// # Errors
-/// Those of the store and of what is read.
-pub fn adopt(to: &dyn Backend, entry: &Entry, content: &mut dyn Read) -> Result<bool, SpoolError> {
-    match begin_adoption(to, entry, content) {
-        Ok(answer) => answer.wait(),
-        Err(Untaken::Unread(error) | Untaken::Failed(error)) => Err(error),
+/// Those of the store.
+pub fn give_orders(to: &dyn Backend, orders: &[String]) -> Result<u64, SpoolError> {
+    let known = to.orders().wait()?;
+    let new = orders.iter().filter(|order| !known.iter().any(|(_, there)| there == *order));
+    let mut given = 0;
+    for order in new {
+        to.give_order(order.clone()).wait()?;
+        given += 1;
+    }
+    Ok(given)
+}
+
+/// Messages on their way into a store: many at the same time, so that they share what it does
+/// to keep them.
+pub struct Adoptions<'a> {
+    to: &'a dyn Backend,
+    under_way: Vec<Answer<bool>>,
+    octets: u64,
+    taken: Taken,
+}
+
+/// How many messages a store took over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Those that it did not have.
+    pub new: u64,
+    /// Those that were there already.
+    pub there: u64,
+}
+
+impl<'a> Adoptions<'a> {
+    /// Into this one, none yet.
+    pub fn new(to: &'a dyn Backend) -> Self {
+        Self { to, under_way: Vec::new(), octets: 0, taken: Taken::default() }
+    }
+
+    /// Sends a message on its way as it stands, with the content that is read. Waits for disks
+    /// and networks where many are.
+    ///
+    /// # Errors
+    /// Those of the store, also about one that went before, and of what is read.
+    pub fn begin(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), SpoolError> {
+        self.put(entry, content).map_err(|untaken| match untaken {
+            Untaken::Unread(error) | Untaken::Failed(error) => error,
+        })
+    }
+
+    fn put(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), Untaken> {
+        self.under_way.push(begin_adoption(self.to, entry, content)?);
+        self.octets += entry.size;
+        if self.octets >= ON_THE_WAY || self.under_way.len() >= BATCH {
+            self.arrive()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all are there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn end(mut self) -> Result<Taken, SpoolError> {
+        self.arrive()?;
+        Ok(self.taken)
+    }
+
+    fn arrive(&mut self) -> Result<(), SpoolError> {
+        self.octets = 0;
+        for answer in self.under_way.drain(..) {
+            match answer.wait()? {
+                true => self.taken.new += 1,
+                false => self.taken.there += 1,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -162,17 +220,15 @@ fn begin_adoption(
 // One that is there already comes from a run that was broken off, and is held.
 fn take_over(
     from: &dyn Backend,
-    to: &dyn Backend,
+    adoptions: &mut Adoptions<'_>,
     entry: Result<Entry, SpoolError>,
-) -> Result<(u64, Answer<bool>), Untaken> {
+) -> Result<(), Untaken> {
     let entry = entry.map_err(unread)?;
     let mut stored = from.content(entry.id).wait().map_err(unread)?;
-    let answer = begin_adoption(to, &Entry { held: true, ..entry.clone() }, &mut stored)?;
-    Ok((entry.size, answer))
+    adoptions.put(&Entry { held: true, ..entry }, &mut stored)
 }
 
-// Many go at the same time, so that they share what the target does to keep them. Answers
-// with those that could not be read.
+// Answers with those that could not be read.
 fn take_over_all(
     from: &dyn Backend,
     to: &dyn Backend,
@@ -180,27 +236,16 @@ fn take_over_all(
 ) -> Result<Vec<(MessageId, SpoolError)>, SpoolError> {
     let entries: Vec<(MessageId, Answer<Entry>)> =
         all.iter().map(|id| (*id, from.get(*id))).collect();
-    let (mut answers, mut octets, mut left) = (Vec::new(), 0, Vec::new());
+    let (mut adoptions, mut left) = (Adoptions::new(to), Vec::new());
     for (id, entry) in entries {
-        match take_over(from, to, entry.wait()) {
-            Ok((size, answer)) => {
-                octets += size;
-                answers.push(answer);
-            }
+        match take_over(from, &mut adoptions, entry.wait()) {
+            Ok(()) => {}
             Err(Untaken::Unread(error)) => left.push((id, error)),
             Err(Untaken::Failed(error)) => return Err(error),
         }
-        if octets >= ON_THE_WAY {
-            octets = 0;
-            all_taken(&mut answers)?;
-        }
     }
-    all_taken(&mut answers)?;
+    adoptions.end()?;
     Ok(left)
-}
-
-fn all_taken(answers: &mut Vec<Answer<bool>>) -> Result<(), SpoolError> {
-    answers.drain(..).try_for_each(|answer| answer.wait().map(drop))
 }
 
 fn is_there(store: &dyn Backend, id: MessageId) -> Result<bool, SpoolError> {
@@ -212,26 +257,30 @@ fn is_there(store: &dyn Backend, id: MessageId) -> Result<bool, SpoolError> {
 }
 
 /// Hands each message of a store to `each`, as it stands, with its content: the size and what
-/// it is read from; then how many there are in all. Waits for disks and networks.
+/// it is read from; then how many there are in all. Those that cannot be read are passed over.
+/// Waits for disks and networks. Answers with them, and why.
 ///
 /// # Errors
 /// Those of the store and of `each`.
 pub fn each<E: From<SpoolError>>(
     from: &dyn Backend,
     mut each: impl FnMut(&Entry, (u64, &mut dyn Read), u64) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<Vec<(MessageId, SpoolError)>, E> {
     let all = from.count(&Filter::default()).wait()?.messages;
-    let mut after = None;
+    let (mut after, mut left) = (None, Vec::new());
     loop {
         let page = PageRequest { after, limit: BATCH, ..PageRequest::default() };
         let page = from.page(&page).wait()?;
         for entry in &page.entries {
-            let mut content = from.content(entry.id).wait()?;
-            each(entry, (content.len(), &mut content), all)?;
+            match parcel::content(from, entry.id).map_err(unread) {
+                Ok(mut content) => each(entry, (content.len(), &mut content), all)?,
+                Err(Untaken::Unread(error)) => left.push((entry.id, error)),
+                Err(Untaken::Failed(error)) => return Err(error.into()),
+            }
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(()),
+            None => return Ok(left),
         }
     }
 }

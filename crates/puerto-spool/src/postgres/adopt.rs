@@ -141,18 +141,20 @@ impl Core {
 
     async fn adopt(&self, link: &mut Link, group: Vec<Adoption>) {
         let mut failed = 0;
+        // One whose answer was lost may be there by this very run: it was new all the same.
+        let mut new = vec![false; group.len()];
         let error = loop {
             let session = match link.session().await {
                 Ok(session) => session,
                 Err(error) => break error,
             };
             let warnings = session.warnings();
-            let error = match adopt_all(&session, &group).await {
-                Ok(_) if session.warnings() != warnings => {
+            let error = match adopt_all(&session, &group, &mut new).await {
+                Ok(()) if session.warnings() != warnings => {
                     let database = self.reach.settings.shown.clone();
                     break SpoolError::Io(Hindrance::NotReplicated { database });
                 }
-                Ok(new) => {
+                Ok(()) => {
                     self.hear_of_adopted();
                     for (Adoption(_, done), is_new) in group.into_iter().zip(new) {
                         done.keep(Ok(is_new));
@@ -197,13 +199,11 @@ impl Core {
     }
 }
 
-// Those that are new.
-async fn adopt_all(session: &Session, group: &[Adoption]) -> Result<Vec<bool>, Failed> {
+// Notes which are new.
+async fn adopt_all(session: &Session, group: &[Adoption], new: &mut [bool]) -> Result<(), Failed> {
     session.client.batch_execute("BEGIN").await?;
-    let mut new = Vec::with_capacity(group.len());
-    for Adoption(adopted, _) in group {
-        new.push(adopted.insert(session).await?);
+    for (Adoption(adopted, _), is_new) in group.iter().zip(new) {
+        *is_new |= adopted.insert(session).await?;
     }
-    session.client.batch_execute("COMMIT").await?;
-    Ok(new)
+    Ok(session.client.batch_execute("COMMIT").await?)
 }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
 
 use super::lock;
-use super::settings::{CONNECT, Settings, quoted};
+use super::settings::{CONNECT, Server, Settings, quoted};
 use crate::{Hindrance, SpoolError};
 
 /// By what a session tells others whose it is: a node's name and its machine's.
@@ -34,7 +35,7 @@ pub(super) fn session_prefix(node: &str) -> String {
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Takes what other sessions notify.
-pub(super) type Heard = Box<dyn Fn(String) + Send>;
+pub(super) type Heard = Arc<dyn Fn(String) + Send + Sync>;
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub(super) struct Reach {
     /// Why the database cannot be reached, if so.
     away: Mutex<Option<SpoolError>>,
     lost: Notify,
+    /// The server that was found last: it is tried first, so that one that hangs costs its
+    /// time once.
+    found: Mutex<Option<String>>,
     /// Grows when the database says nothing, which ends all connections.
     silences: watch::Sender<u64>,
 }
@@ -66,6 +70,7 @@ impl Reach {
             generation: AtomicU64::new(0),
             away: Mutex::new(None),
             lost: Notify::new(),
+            found: Mutex::default(),
             silences: watch::Sender::new(0),
         }
     }
@@ -87,9 +92,12 @@ impl Reach {
 
     /// The database has stored something.
     pub(super) fn answers(&self) {
-        use Hindrance::{DatabaseAway, DatabaseSilent};
+        use Hindrance::{DatabaseAway, DatabaseServers, DatabaseSilent};
         let mut away = lock(&self.away);
-        if let Some(SpoolError::ReadOnly(DatabaseAway { .. } | DatabaseSilent { .. })) = &*away {
+        if let Some(SpoolError::ReadOnly(
+            DatabaseAway { .. } | DatabaseSilent { .. } | DatabaseServers { .. },
+        )) = &*away
+        {
             *away = None;
         }
     }
@@ -103,10 +111,9 @@ impl Reach {
         error
     }
 
-    /// That the database says nothing, if that is what is known of it.
+    /// That the database says nothing, or a server of it does, if that is what is known of it.
     pub(super) fn silent(&self) -> Option<SpoolError> {
-        self.away()
-            .filter(|away| matches!(away, SpoolError::ReadOnly(Hindrance::DatabaseSilent { .. })))
+        self.away().filter(is_silence)
     }
 
     /// That there was no answer to one question, which says nothing of others.
@@ -143,7 +150,7 @@ impl Reach {
             self.generation.fetch_add(1, Ordering::SeqCst);
             let mut away = lock(&self.away);
             // That a connection was given up says less than why.
-            if !matches!(&*away, Some(SpoolError::ReadOnly(Hindrance::DatabaseSilent { .. }))) {
+            if !away.as_ref().is_some_and(is_silence) {
                 *away = Some(self.failure(error));
             }
             drop(away);
@@ -172,33 +179,68 @@ impl Reach {
         }
     }
 
-    /// Opens a connection.
+    /// Opens a connection, in as long as each server may take, but no longer than eight may.
     pub(super) async fn open(&self, heard: Option<Heard>) -> Result<Session, SpoolError> {
-        let generation = self.generation.load(Ordering::SeqCst);
-        // A server that hangs takes a connection, and then says nothing.
-        let hosts = u32::try_from(self.settings.config.get_hosts().len()).unwrap_or(u32::MAX);
-        let span = CONNECT * hosts.clamp(2, 8);
-        let Ok(opened) = tokio::time::timeout(span, self.begin(heard, generation)).await else {
-            return Err(self.refuse(self.silence()));
-        };
-        opened.map_err(|error| {
-            let database = self.settings.shown.clone();
-            let away =
-                SpoolError::ReadOnly(Hindrance::DatabaseAway { database, why: quoted(&error) });
-            *lock(&self.away) = Some(away.clone());
-            self.lost.notify_one();
-            away
+        let servers = u32::try_from(self.settings.servers().len()).unwrap_or(u32::MAX);
+        self.open_within(CONNECT * servers.clamp(2, 8), heard).await
+    }
+
+    /// The same within a span.
+    pub(super) async fn open_within(
+        &self,
+        span: Duration,
+        heard: Option<Heard>,
+    ) -> Result<Session, SpoolError> {
+        self.find(span, heard).await.inspect_err(|error| {
+            *lock(&self.away) = Some(error.clone());
+            if !is_silence(error) {
+                self.lost.notify_one();
+            }
         })
     }
 
     /// Opens a connection that mail can do without: that there is none says nothing of others.
-    pub(super) async fn open_aside(&self) -> Result<Session, Error> {
-        self.begin(None, self.generation()).await
+    pub(super) async fn open_aside(&self) -> Result<Session, SpoolError> {
+        self.find(CONNECT * 2, None).await
     }
 
-    async fn begin(&self, heard: Option<Heard>, generation: u64) -> Result<Session, Error> {
-        let Settings { config, tls, .. } = &self.settings;
-        let (client, mut connection) = config.connect(tls.clone()).await?;
+    async fn find(&self, span: Duration, heard: Option<Heard>) -> Result<Session, SpoolError> {
+        let generation = self.generation();
+        let mut servers = self.settings.servers();
+        let last = lock(&self.found).clone();
+        // The others keep their order.
+        servers.sort_by_key(|server| last.as_ref() != Some(&server.name));
+        let begin = |server| self.begin(server, heard.clone(), generation);
+        match first_of(&servers, span, begin).await {
+            Ok((at, session)) => {
+                *lock(&self.found) = servers.get(at).map(|server| server.name.clone());
+                Ok(session)
+            }
+            Err(failed) => Err(SpoolError::ReadOnly(self.unfound(&servers, &failed))),
+        }
+    }
+
+    // Each server's own reason, where there are several.
+    fn unfound(&self, servers: &[Server], failed: &[Option<Error>]) -> Hindrance {
+        let database = self.settings.shown.clone();
+        let whys = failed.iter().map(|error| error.as_ref().map(quoted));
+        match failed {
+            [Some(error)] => Hindrance::DatabaseAway { database, why: quoted(error) },
+            failed if failed.iter().all(Option::is_none) => self.silence(),
+            _ => {
+                let names = servers.iter().map(|server| server.name.clone());
+                Hindrance::DatabaseServers { database, servers: names.zip(whys).collect() }
+            }
+        }
+    }
+
+    async fn begin(
+        &self,
+        server: &Server,
+        heard: Option<Heard>,
+        generation: u64,
+    ) -> Result<Session, Error> {
+        let (client, mut connection) = server.config.connect(self.settings.tls.clone()).await?;
         let warnings = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&warnings);
         let mut silences = self.silences.subscribe();
@@ -229,6 +271,39 @@ impl Reach {
         });
         client.batch_execute(SETUP).await?;
         Ok(Session { client, warnings, prepared: Mutex::default(), generation })
+    }
+}
+
+/// Asks one after the other until one answers well: which, and its answer. Each may take its
+/// share of the time that is left, so that one that says nothing leaves the others theirs.
+/// Otherwise what each said; `None`: nothing in time.
+async fn first_of<'a, S, T, E, F: Future<Output = Result<T, E>>>(
+    all: &'a [S],
+    span: Duration,
+    ask: impl Fn(&'a S) -> F,
+) -> Result<(usize, T), Vec<Option<E>>> {
+    let end = Instant::now() + span;
+    let mut failed = Vec::new();
+    for (at, one) in all.iter().enumerate() {
+        let left = u32::try_from(all.len() - at).unwrap_or(u32::MAX);
+        let share = end.saturating_duration_since(Instant::now()) / left;
+        match tokio::time::timeout(share, ask(one)).await {
+            Ok(Ok(answer)) => return Ok((at, answer)),
+            Ok(Err(error)) => failed.push(Some(error)),
+            Err(_) => failed.push(None),
+        }
+    }
+    Err(failed)
+}
+
+// Whether somebody who waits for an answer may wait in vain.
+fn is_silence(error: &SpoolError) -> bool {
+    match error {
+        SpoolError::ReadOnly(Hindrance::DatabaseSilent { .. }) => true,
+        SpoolError::ReadOnly(Hindrance::DatabaseServers { servers, .. }) => {
+            servers.iter().any(|(_, why)| why.is_none())
+        }
+        _ => false,
     }
 }
 
@@ -363,5 +438,64 @@ fn trouble(error: &Error) -> Trouble {
         Trouble::Lost
     } else {
         Trouble::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server does when it is asked.
+    #[derive(Clone, Copy)]
+    enum Does {
+        Answer,
+        Refuse,
+        Nothing,
+        AnswerAfter(u64),
+    }
+    use Does::{Answer, AnswerAfter, Nothing, Refuse};
+
+    /// Asks these within ten seconds of a clock that is the test's: who was found, or what
+    /// each said, and the seconds that it took.
+    fn asked(all: &[Does]) -> (Result<usize, Vec<Option<&'static str>>>, u64) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let began = Instant::now();
+            let found = first_of(all, Duration::from_secs(10), |does| async move {
+                match does {
+                    Answer => Ok(()),
+                    Refuse => Err("refused"),
+                    Nothing => std::future::pending().await,
+                    AnswerAfter(seconds) => {
+                        tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                        Ok(())
+                    }
+                }
+            });
+            (found.await.map(|(at, ())| at), began.elapsed().as_secs())
+        })
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_leaves_the_others_their_share_of_the_time() {
+        assert_eq!(asked(&[Answer, Nothing]), (Ok(0), 0));
+        assert_eq!(asked(&[Nothing, Answer]), (Ok(1), 5));
+        assert_eq!(asked(&[Nothing, Nothing, AnswerAfter(3)]), (Ok(2), 9));
+        // What one does not need the others have.
+        assert_eq!(asked(&[Refuse, AnswerAfter(9)]), (Ok(1), 9));
+        assert_eq!(asked(&[AnswerAfter(6), Answer]), (Ok(1), 5));
+    }
+
+    #[test]
+    fn where_none_can_be_used_each_says_why() {
+        assert_eq!(asked(&[Refuse, Nothing]), (Err(vec![Some("refused"), None]), 10));
+        assert_eq!(asked(&[Nothing, Refuse]), (Err(vec![None, Some("refused")]), 5));
+        assert_eq!(asked(&[Nothing, Nothing]), (Err(vec![None, None]), 10));
+        let url = "postgres://puerto:s3cret@db1,db2:5433/mail";
+        let reach = Reach::new(Settings::read(url, None).unwrap());
+        let servers = reach.settings.servers();
+        let silent = SpoolError::ReadOnly(reach.unfound(&servers, &[None, None]));
+        assert!(silent.to_string().contains("db1,db2:5433/mail does not answer"), "{silent}");
     }
 }

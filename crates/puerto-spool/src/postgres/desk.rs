@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::MOVES;
@@ -24,7 +25,7 @@ use crate::{Edit, SpoolError};
 
 // The parts of messages, with what is said of a message in each row. What is set aside
 // cannot be read.
-const LIST: &str = "\
+pub(super) const LIST: &str = "\
 SELECT m.id, m.common, m.size, m.held, m.delay_noted, w.place, w.due, w.ceiling, w.recipients,
   w.state, w.owner, w.epoch, n.lease_until, m.held_for
 FROM (
@@ -128,6 +129,42 @@ const SELDOM: u32 = 50;
 /// Messages, recipients that are not done, octets.
 pub(super) type Totals = (u64, u64, u64);
 
+/// Before which ids none is meant, and behind which: of messages that are named, none is
+/// outside of the first and the last.
+pub(super) fn span(filter: &Filter) -> (i64, i64) {
+    let named = filter.ids.as_deref().unwrap_or_default();
+    let lowest = named.iter().min().map_or(0, |id| signed(*id));
+    (lowest - 1, named.iter().max().map_or(i64::MAX, |id| signed(*id)))
+}
+
+/// What is asked for with `LIST`: so many messages at most between two ids.
+pub(super) struct Wanted {
+    span: (i64, i64),
+    count: i64,
+    held: Option<bool>,
+    of_work: bool,
+    sieve: Sieve,
+}
+
+impl Wanted {
+    pub(super) fn new(span: (i64, i64), limit: usize, filter: &Filter) -> Self {
+        let sieve = Sieve::of(filter);
+        let of_work = sieve.to.is_some() || sieve.reason.is_some() || sieve.domain.is_some();
+        let count = i64::try_from(limit).unwrap_or(i64::MAX);
+        Self { span, count, held: filter.held, of_work, sieve }
+    }
+
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 15] {
+        let Sieve { from, is_null, to, reason, domain, host, account, before, larger, ids, .. } =
+            &self.sieve;
+        let Self { span, count, held, of_work, .. } = self;
+        [
+            &span.0, &span.1, count, held, from, is_null, to, reason, domain, host, of_work,
+            before, larger, ids, account,
+        ]
+    }
+}
+
 impl Core {
     /// Asks the database, once more where others were in the way.
     pub(super) async fn ask_database(
@@ -182,19 +219,16 @@ impl Core {
 
     /// A page.
     pub(super) async fn page(&self, request: PageRequest) -> Result<Page, SpoolError> {
-        // Of messages that are named, none is outside of the first and the last.
-        let named = request.filter.ids.as_deref().unwrap_or_default();
-        let lowest = named.iter().min().map_or(0, |id| signed(*id));
-        let highest = named.iter().max().map(|id| signed(*id));
-        let after = request.after.map_or(-1, signed).max(lowest - 1);
+        let (before, highest) = span(&request.filter);
+        let after = request.after.map_or(-1, signed).max(before);
         let piece = match request.filter.is_empty() {
             true => None,
             false => self.ask_database(PIECE, &[&after, &(LOOKED_AT - 1)]).await?.pop(),
         };
         let end = piece.map(|row| row.try_get(0)).transpose();
         let end: Option<i64> = end.map_err(|error| self.reach.failure(&error))?;
-        let end = end.filter(|end| highest.is_none_or(|highest| *end < highest));
-        let span = (after, end.or(highest).unwrap_or(i64::MAX));
+        let end = end.filter(|end| *end < highest);
+        let span = (after, end.unwrap_or(highest));
         let listed = self.list(span, request.limit, &request.filter).await?;
         let selector = request.filter.compiled();
         let (mut page, count, mut last) = (Page::default(), listed.len(), None);
@@ -266,35 +300,15 @@ impl Core {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Result<Entry, Damage>>, SpoolError> {
-        let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sieve = Sieve::of(filter);
-        let Sieve { from, is_null, to: recipient, reason, domain, host, account, .. } = sieve;
-        let of_work = recipient.is_some() || reason.is_some() || domain.is_some();
-        let parameters: Parameters<'_> = &[
-            &after,
-            &to,
-            &count,
-            &filter.held,
-            &from,
-            &is_null,
-            &recipient,
-            &reason,
-            &domain,
-            &host,
-            &of_work,
-            &sieve.before,
-            &sieve.larger,
-            &sieve.ids,
-            &account,
-        ];
-        let rows = self.ask_database(LIST, parameters).await?;
+        let wanted = Wanted::new((after, to), limit, filter);
+        let rows = self.ask_database(LIST, &wanted.parameters()).await?;
         let parts: Result<Vec<Listed>, Error> = rows.iter().map(Listed::read).collect();
         let parts = parts.map_err(|error| self.reach.failure(&error))?;
         Ok(parts.chunk_by(|a, b| a.id == b.id).map(|parts| self.entry(parts)).collect())
     }
 
-    // A message from all its parts.
-    fn entry(&self, parts: &[Listed]) -> Result<Entry, Damage> {
+    /// A message from all its parts.
+    pub(super) fn entry(&self, parts: &[Listed]) -> Result<Entry, Damage> {
         let now = self.clock.now();
         let mut whole: Option<Entry> = None;
         let mut all: Vec<(u32, RecipientStatus)> = Vec::new();
@@ -468,8 +482,8 @@ impl Core {
 }
 
 /// A part of a message, as it is listed.
-struct Listed {
-    id: MessageId,
+pub(super) struct Listed {
+    pub(super) id: MessageId,
     common: Vec<u8>,
     size: u64,
     held: bool,
@@ -486,7 +500,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn read(row: &Row) -> Result<Self, Error> {
+    pub(super) fn read(row: &Row) -> Result<Self, Error> {
         let owner: Option<i16> = row.try_get(10)?;
         let epoch: i64 = row.try_get(11)?;
         Ok(Self {

@@ -189,7 +189,7 @@ const ROLE: &str = "SELECT current_user::text, \
 pub fn look(options: &Options, span: Duration) -> Result<Seen, SpoolError> {
     let reach = options.reach()?;
     let looked = async {
-        let session = reach.open(None).await?;
+        let session = reach.open_within(span, None).await?;
         let version = schema::version(&reach, &session).await?;
         if version > 0 {
             schema::check(&reach, version)?;

@@ -41,6 +41,10 @@ const NEWEST: &str = "\
 SELECT number, at, ids, starts, lengths, keys, key_ids, octets FROM note
 WHERE number < $1 ORDER BY number DESC LIMIT 8";
 
+const FROM: &str = "\
+SELECT number, at, ids, starts, lengths, keys, key_ids, octets FROM note
+WHERE number > $1 ORDER BY number LIMIT 8";
+
 const OF_ANY: &str = "\
 SELECT number, at, ids, starts, lengths, keys, key_ids, octets FROM note
 WHERE ids && $1 ORDER BY number LIMIT 8";
@@ -206,6 +210,14 @@ impl Core {
         Ok(notes)
     }
 
+    async fn notes_from(&self, place: u64) -> Result<Option<(Vec<Note>, u64)>, SpoolError> {
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
+        let rows = self.taken(&self.ask_notes(FROM, &[&place]).await?, Gathered::read)?;
+        let Some((last, _)) = rows.last() else { return Ok(None) };
+        let behind = last.unsigned_abs();
+        Ok(Some((rows.iter().flat_map(|(_, row)| row.notes()).collect(), behind)))
+    }
+
     async fn purge_notes(&self, before: Timestamp, octets: u64) -> Result<(), SpoolError> {
         let octets = i64::try_from(octets).unwrap_or(i64::MAX);
         let bounds: Parameters<'_> = &[&before.as_millis(), &octets];
@@ -273,6 +285,11 @@ impl Archive for Notes {
     fn under(&self, key: u64, limit: usize) -> Answer<Vec<MessageId>> {
         let core = Arc::clone(&self.0);
         self.0.ask(async move { core.noted_under(key, limit).await })
+    }
+
+    fn behind(&self, place: u64) -> Answer<Option<(Vec<Note>, u64)>> {
+        let core = Arc::clone(&self.0);
+        self.0.ask(async move { core.notes_from(place).await })
     }
 
     fn newest(&self, limit: usize) -> Answer<Vec<Note>> {

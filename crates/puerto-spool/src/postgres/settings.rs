@@ -1,5 +1,7 @@
 //! Where the database is, and how it is to be known for the right one.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Hindrance, SpoolError};
@@ -82,11 +84,95 @@ impl Settings {
             .keepalives_interval(SILENCE / 2)
             .keepalives_retries(2)
             .tcp_user_timeout(SILENCE * 2);
+        if names(&config).is_empty() {
+            return Err(wrong("it names no server"));
+        }
+        let (hosts, addresses, ports) =
+            (config.get_hosts().len(), config.get_hostaddrs().len(), config.get_ports().len());
+        if (hosts != addresses && hosts.min(addresses) > 0)
+            || (ports > 1 && ports != hosts.max(addresses))
+        {
+            return Err(wrong(
+                "it names more servers than addresses or ports of servers, or fewer",
+            ));
+        }
         let shown = shown(&config);
         let needed = encryption != SslMode::Disable;
         let tls = MakeRustlsConnect::new(tls(trust, roots.as_deref(), needed)?);
         Ok(Self { config, tls, shown })
     }
+
+    /// The servers that the URL names, in the order in which they are to be tried.
+    pub(super) fn servers(&self) -> Vec<Server> {
+        let names = names(&self.config).into_iter().enumerate();
+        let server = |(n, name)| Server { name, config: of_one(&self.config, n) };
+        let mut all: Vec<Server> = names.map(server).collect();
+        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            let chance = RandomState::new();
+            all.sort_by_cached_key(|server| chance.hash_one(&server.name));
+        }
+        all
+    }
+}
+
+/// One server of a database that may have several.
+#[derive(Clone)]
+pub(super) struct Server {
+    /// By which it is told from the others: its name, with the port if that is no usual one.
+    pub(super) name: String,
+    /// How to reach it alone.
+    pub(super) config: Config,
+}
+
+// The library has no way to take a server out of what it has read.
+fn of_one(all: &Config, n: usize) -> Config {
+    let mut one = Config::new();
+    match all.get_hosts().get(n) {
+        Some(Host::Tcp(name)) => drop(one.host(name)),
+        Some(Host::Unix(path)) => drop(one.host_path(path)),
+        None => {}
+    }
+    if let Some(address) = all.get_hostaddrs().get(n) {
+        one.hostaddr(*address);
+    }
+    if let Some(port) = all.get_ports().get(n).or(all.get_ports().first()) {
+        one.port(*port);
+    }
+    if let Some(user) = all.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        one.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        one.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        one.application_name(name);
+    }
+    if let Some(span) = all.get_connect_timeout() {
+        one.connect_timeout(*span);
+    }
+    if let Some(span) = all.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*span);
+    }
+    if let Some(span) = all.get_keepalives_interval() {
+        one.keepalives_interval(span);
+    }
+    if let Some(times) = all.get_keepalives_retries() {
+        one.keepalives_retries(times);
+    }
+    one.keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle())
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .target_session_attrs(all.get_target_session_attrs())
+        .channel_binding(all.get_channel_binding())
+        .load_balance_hosts(all.get_load_balance_hosts());
+    one
 }
 
 /// How long one host may take to answer.
@@ -115,17 +201,27 @@ fn is_near(config: &Config) -> bool {
     config.get_hosts().iter().all(near) && config.get_hostaddrs().iter().all(|a| a.is_loopback())
 }
 
-fn shown(config: &Config) -> String {
-    let mut hosts = Vec::new();
-    for (n, host) in config.get_hosts().iter().enumerate() {
-        let ports = config.get_ports();
+// Of each server.
+fn names(config: &Config) -> Vec<String> {
+    let (hosts, addresses, ports) =
+        (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let name = |n: usize| {
         let port = ports.get(n).or(ports.first()).filter(|port| **port != 5432);
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        hosts.push(match host {
-            Host::Tcp(name) => format!("{name}{port}"),
-            Host::Unix(path) => format!("{}{port}", path.display()),
-        });
-    }
+        match (hosts.get(n), addresses.get(n)) {
+            (Some(Host::Tcp(name)), _) => format!("{name}{port}"),
+            (Some(Host::Unix(path)), _) => format!("{}{port}", path.display()),
+            (None, Some(IpAddr::V6(address))) => format!("[{address}]{port}"),
+            (None, address) => {
+                format!("{}{port}", address.map_or_else(String::new, |a| a.to_string()))
+            }
+        }
+    };
+    (0..hosts.len().max(addresses.len())).map(name).collect()
+}
+
+fn shown(config: &Config) -> String {
+    let hosts = names(config);
     let user = config.get_user().map_or_else(String::new, |user| format!("{user}@"));
     let name = config.get_dbname().or(config.get_user()).unwrap_or_default();
     format!("postgres://{user}{}/{name}", hosts.join(","))
@@ -241,6 +337,34 @@ mod tests {
         assert_eq!(settings.config.get_password(), Some(&b"from a file"[..]));
         let absent = Settings::read("postgres://db1/mail", Some(Path::new("/nowhere")));
         assert!(absent.is_err());
+    }
+
+    #[test]
+    fn each_server_is_reached_by_all_that_the_url_says_of_it() {
+        let all = "?options=-c%20work_mem%3D4MB&application_name=x&keepalives_retries=7\
+                   &channel_binding=require&sslmode=require&load_balance_hosts=random";
+        let one = read(&format!("postgres://u:p@db1:5433/mail{all}")).unwrap();
+        let [server] = &one.servers()[..] else { panic!() };
+        assert!(server.config == one.config && server.name == "db1:5433");
+        let several = read(&format!("postgres://u:p@db1,db2:5433,db3/mail{all}")).unwrap();
+        let mut servers = several.servers();
+        servers.sort_by_key(|server| server.name.clone());
+        assert_eq!(
+            servers.iter().map(|s| &*s.name).collect::<Vec<_>>(),
+            ["db1", "db2:5433", "db3"]
+        );
+        for (server, port) in servers.iter().zip([5432, 5433, 5432]) {
+            let url = format!("postgres://u:p@{}/mail{all}", server.name);
+            assert!(server.config == read(&url).unwrap().config, "{}", server.name);
+            assert_eq!(server.config.get_ports(), [port]);
+        }
+        let socket = read("postgresql://%2Frun%2Fa:5433,%2Frun%2Fb:5433/mail").unwrap().servers();
+        assert_eq!(socket[1].name, "/run/b:5433");
+        let numbers = read("postgresql:///mail?hostaddr=192.0.2.1,2001:db8::1").unwrap().servers();
+        assert_eq!(numbers[1].name, "[2001:db8::1]");
+        for url in ["postgres:///mail", "postgres://a:1,b:2,c/x?hostaddr=192.0.2.1"] {
+            assert!(read(url).is_err(), "{url}");
+        }
     }
 
     #[test]

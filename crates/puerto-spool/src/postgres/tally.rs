@@ -1,6 +1,6 @@
 //! Counts of what is queued. All of it is read in one go, the work alone: of a message there
 //! is a row for each domain, and when it came is in its id. So are conditions decided that ask
-//! for no more; those on addresses and accounts look at the messages, page by page.
+//! for no more; for those on addresses and accounts the messages come with it, as in a list.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use super::accept::signed;
 use super::claims::unsigned;
 use super::connect::Session;
 use super::core::{Core, Promise};
+use super::desk::{LIST, Listed, Wanted, span};
 use super::lock;
 use crate::SpoolError;
 use crate::clock::Clock as _;
 use crate::codec::Take;
 use crate::entry::RecipientState;
-use crate::faces::{Answer, PageRequest};
+use crate::faces::Answer;
 use crate::filter::{Classify, LastAttempt, Selector};
 use crate::id::{MessageId, Timestamp};
 use crate::index::read_states;
@@ -45,9 +46,7 @@ WHERE alive AND lease_until > (extract(epoch FROM clock_timestamp()) * 1000)::bi
 /// To read all, it is better to read all.
 const SETUP: &str = "SET enable_seqscan = on";
 
-/// Messages that are counted with one statement where only some are meant, and rows that are
-/// brought at once where all are.
-const PIECE: usize = 2000;
+/// Rows that are brought at once.
 const ROWS: i32 = 10_000;
 
 impl Core {
@@ -55,14 +54,17 @@ impl Core {
     pub(super) fn tally(self: &Arc<Self>, request: TallyRequest) -> Answer<Tally> {
         let core = Arc::clone(self);
         let selector = request.filter.compiled();
-        if !selector.looks_at_work_alone() {
-            return self.ask(async move { core.tally_pages(request).await });
-        }
         let (promise, answer) = Promise::new();
         // A million rows would be in the way of all else that this store's thread does.
         let work = move || {
-            let counted = super::runtime()
-                .and_then(|runtime| runtime.block_on(core.tally_all(&request, &selector)));
+            let counted = super::runtime().and_then(|runtime| {
+                runtime.block_on(async {
+                    match selector.looks_at_work_alone() {
+                        true => core.tally_all(&request, &selector).await,
+                        false => core.tally_listed(&request, &selector).await,
+                    }
+                })
+            });
             promise.keep(counted);
         };
         // Where there is no thread, the promise is dropped, and that is an answer.
@@ -70,12 +72,43 @@ impl Core {
         answer
     }
 
-    /// The same by a look at each message.
-    pub(super) async fn tally_pages(&self, request: TallyRequest) -> Result<Tally, SpoolError> {
-        let page = PageRequest { after: None, limit: PIECE, filter: request.filter.clone() };
-        let now = self.clock.now();
-        let pages = |after| self.page(PageRequest { after, ..page.clone() });
-        Tally::of_pages(&request, now, pages).await
+    // Of a message all parts come one behind the other, but not with the same rows.
+    async fn tally_listed(
+        &self,
+        request: &TallyRequest,
+        selector: &Selector,
+    ) -> Result<Tally, SpoolError> {
+        let mut session = self.reach.open_aside().await?;
+        let read = async {
+            session.client.batch_execute(SETUP).await?;
+            let reading = session.client.transaction().await?;
+            let filter = &request.filter;
+            let wanted = Wanted::new(span(filter), usize::MAX, filter);
+            let portal = reading.bind(LIST, &wanted.parameters()).await?;
+            let (now, mut tally) = (self.clock.now(), Tally::default());
+            let mut parts: Vec<Listed> = Vec::new();
+            loop {
+                let rows = reading.query_portal(&portal, ROWS).await?;
+                for row in &rows {
+                    parts.push(Listed::read(row)?);
+                }
+                let last = parts.last().map(|part| part.id).filter(|_| !rows.is_empty());
+                let more = parts.split_off(parts.partition_point(|part| last != Some(part.id)));
+                for parts in parts.chunk_by(|one, other| one.id == other.id) {
+                    // What cannot be read is told of elsewhere.
+                    if let Ok(entry) = self.entry(parts)
+                        && selector.selects(&entry)
+                    {
+                        tally.count(&entry, (selector, &request.classify), now);
+                    }
+                }
+                parts = more;
+                if rows.is_empty() {
+                    return Ok(tally);
+                }
+            }
+        };
+        read.await.map_err(|error: Error| self.reach.failure(&error))
     }
 
     async fn tally_all(
@@ -83,8 +116,8 @@ impl Core {
         request: &TallyRequest,
         selector: &Selector,
     ) -> Result<Tally, SpoolError> {
+        let session = self.reach.open_aside().await?;
         let read = async {
-            let session = self.reach.open_aside().await?;
             session.client.batch_execute(SETUP).await?;
             self.read_all(session, request, selector).await
         };

@@ -99,7 +99,7 @@ impl Core {
                 core.hear(&payload);
             }
         };
-        let session = self.reach.open(Some(Box::new(heard))).await.map_err(|_| false)?;
+        let session = self.reach.open(Some(Arc::new(heard))).await.map_err(|_| false)?;
         session.client.batch_execute("LISTEN puerto").await.map_err(|_| false)?;
         // What was told meanwhile was not heard.
         self.changed();

@@ -286,6 +286,8 @@ fn a_damaged_message_stays_and_keeps_none_of_the_others_back() {
             let body = match n {
                 // In a file of its own.
                 700 => vec![b'x'; 3_000_000],
+                // The same, and only its end will say that it is damaged.
+                900 => vec![b'y'; 3_000_000],
                 _ => format!("body {n:04}\r\n").into_bytes(),
             };
             let new = message(from.new_id(), &["a@one.example"], &body, START);
@@ -303,12 +305,28 @@ fn a_damaged_message_stays_and_keeps_none_of_the_others_back() {
         std::fs::write(path, octets).unwrap();
     }
     std::fs::remove_file(place_of(&[b'x'; 100_000], &place).unwrap().0).unwrap();
+    let (path, at) = place_of(&[b'y'; 100_000], &place).unwrap();
+    let mut octets = std::fs::read(&path).unwrap();
+    octets[at] ^= 1;
+    std::fs::write(path, octets).unwrap();
     let (from, to) = (open(), MemorySpool::new(Arc::clone(&clock) as _));
-    let damaged = [all[0], all[499], all[501], all[700]];
+    let damaged = [all[0], all[499], all[501], all[700], all[900]];
     let before: Vec<Entry> =
         entries(&from).into_iter().filter(|entry| damaged.contains(&entry.id)).collect();
+    // Whoever only reads them passes over the same.
+    let mut whole = Vec::new();
+    let passed_over = each(&from, |entry, (size, content), all| -> Result<(), SpoolError> {
+        let mut octets = Vec::new();
+        content.read_to_end(&mut octets).map_err(|error| SpoolError::from(&error))?;
+        assert_eq!((octets.len() as u64, all), (size, 1100));
+        whole.push(entry.id);
+        Ok(())
+    });
+    let passed_over: Vec<MessageId> = passed_over.unwrap().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(passed_over, damaged);
+    assert_eq!(whole.len(), 1095);
     let moved = run(here(&from), there(&to), folder.path(), |_, _| ()).unwrap();
-    assert_eq!((moved.messages, moved.stay), (1096, 4));
+    assert_eq!((moved.messages, moved.stay), (1095, 5));
     let left: Vec<MessageId> = moved.left.iter().map(|(id, _)| *id).collect();
     assert_eq!(left, damaged);
     let there_now: Vec<MessageId> = to.entries().iter().map(|entry| entry.id).collect();
@@ -318,7 +336,7 @@ fn a_damaged_message_stays_and_keeps_none_of_the_others_back() {
     assert_eq!(entries(&from), before, "as they were, one of them held");
     // Again: nothing is moved, and the same are told of.
     let moved = run(here(&from), there(&to), folder.path(), |_, _| ()).unwrap();
-    assert_eq!((moved.messages, moved.left.len(), moved.stay), (0, 4, 4));
+    assert_eq!((moved.messages, moved.left.len(), moved.stay), (0, 5, 5));
 }
 
 #[test]
@@ -332,7 +350,9 @@ fn what_became_damaged_after_it_was_taken_over_is_moved() {
     for entry in &all[..2] {
         let mut content = from.content(entry.id).wait().unwrap();
         let held = Entry { held: true, ..as_it_stands(entry.clone()) };
-        assert_eq!(adopt(&to, &held, &mut content), Ok(true));
+        let mut adoptions = Adoptions::new(&to);
+        adoptions.begin(&held, &mut content).unwrap();
+        assert_eq!(adoptions.end(), Ok(Taken { new: 1, there: 0 }));
     }
     from.edit(&[all[0].id], Edit::Remove).wait();
     // And the server that ran on the source meanwhile has given up the last.

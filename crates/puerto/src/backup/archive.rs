@@ -92,6 +92,9 @@ pub struct Queue {
     pub octets: u64,
     /// The SHA-256 of all members, one behind the other, in hexadecimal.
     pub sha256: String,
+    /// What is paused, held or sent another way, as the store keeps it.
+    #[serde(default)]
+    pub orders: Vec<String>,
 }
 
 fn hexadecimal(octets: &[u8]) -> String {
@@ -222,9 +225,10 @@ impl<W: Write> Writer<W> {
         Ok(put_padding(&mut self.out, size)?)
     }
 
-    /// Notes that the mail that waits was looked at: it is in the backup, be it none.
-    pub fn with_queue(&mut self) {
-        self.manifest.queue.get_or_insert_default();
+    /// Notes that the mail that waits was looked at: it is in the backup, be it none. With it,
+    /// what was ordered.
+    pub fn with_queue(&mut self, orders: Vec<String>) {
+        self.manifest.queue.get_or_insert_default().orders = orders;
     }
 
     /// Ends it. Nothing is durable yet.
@@ -382,7 +386,9 @@ impl Met {
             }
             compared.push((said.clone(), at));
         }
-        let counted = Queue { sha256: hexadecimal(self.queue.finish().as_ref()), ..self.counted };
+        let sha256 = hexadecimal(self.queue.finish().as_ref());
+        let orders = manifest.queue.as_ref().map(|queue| queue.orders.clone()).unwrap_or_default();
+        let counted = Queue { sha256, orders, ..self.counted };
         match &manifest.queue {
             None if counted.messages == 0 => Ok(compared),
             Some(queue) if *queue == counted => Ok(compared),

@@ -42,7 +42,7 @@ fn write(config: &Config, file: &Path) -> Vec<u8> {
     for path in Places::of(config, file).found() {
         writer.file(&path).unwrap();
     }
-    writer.with_queue();
+    writer.with_queue(vec!["{\"what\":{}}".to_owned()]);
     writer.finish().unwrap().1
 }
 
@@ -83,7 +83,8 @@ fn all_that_belongs_to_a_server_goes_in_and_comes_out_and_nothing_else() {
         assert_eq!(file.mode, 0o640);
     }
     assert!(archive.manifest.folders.iter().any(|one| one.path == folder.path().join("state")));
-    assert_eq!(archive.manifest.queue.as_ref().unwrap().messages, 0);
+    let queue = archive.manifest.queue.as_ref().unwrap();
+    assert_eq!((queue.messages, queue.orders.len()), (0, 1));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use puerto_smtp::{
 };
 use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 
+use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::deliver::{Body, Job, Outcome, Success};
 use crate::intake::{Intake, Refusal, Source, wall_clock};
@@ -142,13 +143,11 @@ impl Bouncer {
             !is_strange && !told.iter().any(|told| is_meant_for(told.recipient, postmaster))
         });
         let Some(to) = postmaster else {
-            self.note(notice, "an undeliverable notification is dropped: it has no sender");
+            self.note(notice, &Cause::NoSenderToTell {});
             return Ok(None);
         };
         if !self.to_postmaster.take(to, self.intake.now()) {
-            let text = "too many undeliverable notifications within an hour: the postmaster is \
-                        not told of this one";
-            self.note(notice, text);
+            self.note(notice, &Cause::PostmasterHasEnough {});
             return Ok(None);
         }
         self.tell(Letter { notice, to, told, whom: Whom::Postmaster, now: self.intake.now() }).await
@@ -158,15 +157,14 @@ impl Bouncer {
         let notice = letter.notice;
         let is_outward = letter.whom == Whom::Outsider;
         if is_outward && !self.to_outsiders.take(letter.to, letter.now) {
-            let text = "too many notifications to outsiders within an hour: this one is dropped";
-            self.note(notice, text);
+            self.note(notice, &Cause::OutsidersHaveEnough {});
             return Ok(None);
         }
         let original = read_original(notice, letter.whom).await;
         match self.send(&letter, original.returned()).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
                 // What is returned may be what is wrong with it.
-                self.note(notice, &format!("the message cannot be returned: {}", refusal.reply));
+                self.note(notice, &Cause::NotReturned { reply: refusal.reply.to_string() });
                 self.send_bare(&letter).await
             }
             other => other,
@@ -177,8 +175,8 @@ impl Bouncer {
     async fn send_bare(&self, letter: &Letter<'_>) -> Result<Option<MessageId>, Refusal> {
         match self.send(letter, Returned::Nothing).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
-                let text = format!("{} cannot be told: {}", letter.to, refusal.reply);
-                self.note(letter.notice, &text);
+                let (who, reply) = (letter.to.to_string(), refusal.reply.to_string());
+                self.note(letter.notice, &Cause::NobodyTold { who, reply });
                 Ok(None)
             }
             other => other,
@@ -205,9 +203,9 @@ impl Bouncer {
         Ok(Some(notification))
     }
 
-    fn note(&self, notice: &Notice<'_>, text: &str) {
-        let id = Some(notice.job.id);
-        self.log.write(&Event::Notice { level: "warning", component: "bounce", id, text });
+    fn note(&self, notice: &Notice<'_>, cause: &Cause) {
+        let id = notice.job.id;
+        self.log.write(&Event::Remark { level: "warning", component: "bounce", id, cause });
     }
 }
 

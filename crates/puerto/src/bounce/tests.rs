@@ -133,7 +133,14 @@ fn rig_for(change: impl FnOnce(&mut Config), keys: impl FnOnce(&std::path::Path)
     let store: Arc<dyn Store> = Arc::<MemorySpool>::clone(&spool);
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+    let log = MailLog::new(move |event| {
+        // A remark's words are what the log has of it.
+        let words = match event {
+            Event::Remark { cause, .. } => cause.to_string(),
+            _ => String::new(),
+        };
+        seen.lock().unwrap().push(format!("{event:?} {words}"));
+    });
     let keys = Arc::new(KeyRing::load(directory.path()));
     let intake = Intake::new(intake::Context {
         config: config.clone(),

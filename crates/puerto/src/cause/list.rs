@@ -500,7 +500,96 @@ causes! {
         ["the sender cannot be told yet of: {of}",
          "aún no se ha podido avisar al remitente de esto: {of}"];
 
+    Unrecorded { error: SpoolError } = "queue.unrecorded"
+        ["its settlement was not recorded: {error}",
+         "no se anotó qué fue de sus destinatarios: {error}"];
+    RecordWaits { error: SpoolError } = "queue.record-waits"
+        ["what became of its recipients is kept in memory until the spool can record it: {error}",
+         "lo que fue de sus destinatarios se guarda en memoria hasta que la cola pueda anotarlo: {error}"];
+    RecordNotDurable { error: SpoolError } = "queue.record-not-durable"
+        ["what became of its recipients is not on disk; after a restart some may get it again: {error}",
+         "lo que fue de sus destinatarios no está en el disco; tras reiniciar, alguno podría recibirlo otra vez: {error}"];
+
+    GoesOnInPlain { why: Box<Cause> } = "tls.goes-on-in-plain"
+        ["{why}; going on in plain text, since tls is opportunistic",
+         "{why}; se sigue sin cifrar, pues tls es opportunistic"];
+
+    // What an administrator has done.
+    TriedByHand { uid: u64 } = "by-hand.tried"
+        ["to be tried now by uid {uid}",
+         "el uid {uid} ha pedido intentarlo ya"];
+    HeldByHand { uid: u64 } = "by-hand.held"
+        ["placed on hold by uid {uid}",
+         "retenido por el uid {uid}"];
+    ReleasedByHand { uid: u64 } = "by-hand.released"
+        ["released from hold by uid {uid}",
+         "liberado por el uid {uid}"];
+    RemovedByHand { uid: u64 } = "by-hand.removed"
+        ["removed from the queue by uid {uid}",
+         "eliminado de la cola por el uid {uid}"];
+    ShownByHand { uid: u64 } = "by-hand.shown"
+        ["shown whole to uid {uid}",
+         "mostrado entero al uid {uid}"];
+
+    // Taking a message over.
+    Held { why: Box<Cause> } = "intake.held"
+        ["held: {why}", "retenido: {why}"];
+    PostmasterUntold { reply: String } = "intake.postmaster-untold"
+        ["postmaster could not be told of it: {reply}",
+         "no se ha podido avisar de ello a postmaster: {reply}"];
+    NotStored { why: SpoolError } = "intake.not-stored"
+        ["{why}", "{why}"];
+    SenderRewritten { from: String, to: String, why: Box<Cause> } = "intake.sender-rewritten"
+        ["sender <{from}> rewritten to <{to}>: {why}",
+         "remitente <{from}> cambiado por <{to}>: {why}"];
+    AuthorRewritten { from: String, to: String, why: Box<Cause> } = "intake.author-rewritten"
+        ["From <{from}> rewritten to <{to}>: {why}",
+         "From <{from}> cambiado por <{to}>: {why}"];
+    DomainNotOurs { domain: String } = "intake.domain-not-ours"
+        ["{domain} is none of our domains, so that DMARC would fail",
+         "{domain} no es dominio nuestro, así que fallaría DMARC"];
+    AddressNotOwned { who: String } = "intake.address-not-owned"
+        ["not owned by {who}", "no es de {who}"];
+    FirstAuthorKept { count: u64 } = "intake.first-author-kept"
+        ["header: kept the first of {count} addresses in From",
+         "cabecera: de {count} direcciones en From queda la primera"];
+    OneFieldKept { count: u64, name: String } = "intake.one-field-kept"
+        ["header: kept one of {count} {name} fields",
+         "cabecera: de {count} campos {name} queda uno"];
+    NulsRemoved { count: u64 } = "intake.nuls-removed"
+        ["header: removed {count} NULs",
+         "cabecera: se han quitado {count} octetos nulos"];
+    NotSigned { key: String, why: Words } = "intake.not-signed"
+        ["not signed with {key}: {why}",
+         "sin firmar con {key}: {why}"];
+
+    // Notifications.
+    NoSenderToTell {} = "bounce.no-sender"
+        ["an undeliverable notification is dropped: it has no sender",
+         "se descarta una notificación que no se puede entregar: no tiene remitente"];
+    PostmasterHasEnough {} = "bounce.postmaster-has-enough"
+        ["too many undeliverable notifications within an hour: the postmaster is not told of this one",
+         "demasiadas notificaciones sin entregar en una hora: de esta no se avisa a postmaster"];
+    OutsidersHaveEnough {} = "bounce.outsiders-have-enough"
+        ["too many notifications to outsiders within an hour: this one is dropped",
+         "demasiadas notificaciones a gente de fuera en una hora: esta se descarta"];
+    NotReturned { reply: String } = "bounce.not-returned"
+        ["the message cannot be returned: {reply}",
+         "el mensaje no se puede devolver: {reply}"];
+    NobodyTold { who: String, reply: String } = "bounce.nobody-told"
+        ["{who} cannot be told: {reply}",
+         "no se puede avisar a {who}: {reply}"];
+    ReportDoubted { why: Spoken } = "bounce.report-doubted"
+        ["this report is noted with no message of ours: {why}",
+         "este informe no se anota con ningún mensaje nuestro: {why}"];
+
     // Local delivery.
+    ForwardUnheeded { user: String, why: Spoken } = "local.forward-unheeded"
+        ["the .forward of {user} is not heeded: {why}",
+         "no se hace caso del .forward de {user}: {why}"];
+    InForward { user: String, what: Spoken } = "local.in-forward"
+        ["in the .forward of {user}: {what}",
+         "en el .forward de {user}: {what}"];
     ToMailbox {} = "local.to-mailbox"
         ["delivered to mailbox",
          "entregado en el buzón"];

@@ -14,12 +14,12 @@ use super::clock::now;
 use super::exit::{Failure, Sysexit, end};
 use super::output::tell;
 use super::spanish::Spanish as _;
-use super::store::{bar, failed};
+use super::store::{FOUND, bar, failed, of_store};
 use crate::backup::{BackupError, Manifest, Places, Writer, kept_by_others};
 use crate::config::Config;
 use crate::control::protocol::{ErrorCode, Selection};
-use crate::control::{Client, ClientError};
-use crate::lang::{Language, Said, Text, octets, said_of};
+use crate::control::{Client, ClientError, OrderView};
+use crate::lang::{Language, Said, Text, octets, said_of, spool_error};
 use crate::serve::store;
 
 /// Write configuration, keys, accounts, history and the mail that waits into one file.
@@ -56,6 +56,10 @@ const IN_DATABASE: Text = Text::new(
      de la propia base de datos (pg_dump, o la de su administrador).\nContiene secretos: guárdela donde \
      solo usted pueda leerla.",
 );
+const MISSING: Text = Text::new(
+    "message {id} is not in the backup: {error}",
+    "el mensaje {id} no está en la copia: {error}",
+);
 const OTHERS: Text = Text::new(
     "not taken, since it is a link that another program keeps: {file}",
     "no se ha copiado, pues es un enlace que mantiene otro programa: {file}",
@@ -78,16 +82,25 @@ fn back_up(
 ) -> Result<Sysexit, Failure> {
     let out = Output::new(&arguments.file)?;
     let written = fill(config, place, &out, language);
-    let (manifest, size) = written.inspect_err(|_| out.discard())?;
+    let (manifest, size, missing) = written.inspect_err(|_| out.discard())?;
     let file = arguments.file.display().to_string();
     for link in kept_by_others(config) {
         tell(&OTHERS.with(language, &[("file", &link.display().to_string())]));
     }
     let files = manifest.files.len();
     let messages = manifest.queue.as_ref().map(|queue| queue.messages);
+    for (id, why) in &missing.messages {
+        let id = Said::words(id.clone());
+        let line = Said::of_parts(MISSING, &[("id", &id), ("error", why)]);
+        tell(&line.of(language));
+    }
+    for line in &missing.damage {
+        tell(&FOUND.with(language, &[("damage", line)]));
+    }
     if arguments.json {
+        let missing: Vec<&String> = missing.messages.iter().map(|(id, _)| id).collect();
         let document = json!({
-            "file": file, "octets": size, "files": files, "messages": messages,
+            "file": file, "octets": size, "files": files, "messages": messages, "missing": missing,
         });
         eprint(&document.to_string());
     } else {
@@ -97,7 +110,19 @@ fn back_up(
             [("file", &*file), ("files", &files), ("messages", &messages), ("size", &octets(size))];
         tell(&text.with(language, &values));
     }
-    Ok(Sysexit::Ok)
+    match missing.messages.is_empty() && missing.damage.is_empty() {
+        true => Ok(Sysexit::Ok),
+        false => Ok(Sysexit::DataError),
+    }
+}
+
+/// What a backup lacks.
+#[derive(Default)]
+struct Missing {
+    /// Messages that cannot be read, and why.
+    messages: Vec<(String, Said)>,
+    /// What else the queue says of damage.
+    damage: Vec<String>,
 }
 
 // Standard output may be the backup itself.
@@ -110,7 +135,7 @@ fn fill(
     place: &Path,
     out: &Output,
     language: Language,
-) -> Result<(Manifest, u64), Failure> {
+) -> Result<(Manifest, u64, Missing), Failure> {
     let begun = now();
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -125,19 +150,19 @@ fn fill(
     for path in Places::of(config, place).found() {
         writer.file(&path).map_err(unwritten)?;
     }
+    let mut missing = Missing::default();
     if config.store.url.is_none() {
-        writer.with_queue();
-        match Client::connect(&config.run_dir) {
+        missing = match Client::connect(&config.run_dir) {
             Ok(client) => of_daemon(client, &mut writer, language)?,
             Err(ClientError::NotRunning { .. }) => of_store_at_rest(config, &mut writer, language)?,
             Err(error) => return Err(error.into()),
-        }
+        };
     }
     let (manifest, target) = writer.finish().map_err(unwritten)?;
     let size = target.octets;
     drop(target);
     out.sync()?;
-    Ok((manifest, size))
+    Ok((manifest, size, missing))
 }
 
 /// The mail that waits, from the daemon that works on it. All that it had taken over when it
@@ -146,7 +171,7 @@ fn of_daemon<W: Write>(
     mut client: Client,
     writer: &mut Writer<W>,
     language: Language,
-) -> Result<(), Failure> {
+) -> Result<Missing, Failure> {
     let mut ids = Vec::new();
     client.ids(&Selection::default(), |some| {
         ids.extend(some);
@@ -154,6 +179,8 @@ fn of_daemon<W: Write>(
     })?;
     let bar = bar(SAVING, language);
     bar.set_length(ids.len() as u64);
+    // What is found from here on is named by its message.
+    let mut missing = Missing { damage: client.health()?.damaged, ..Missing::default() };
     for id in &ids {
         let taken = client.parcel(id, |entry, size, content| -> Result<(), Taken> {
             writer.message(id, entry, size, content).map_err(Taken::Backup)
@@ -161,13 +188,20 @@ fn of_daemon<W: Write>(
         match taken {
             Ok(()) | Err(Taken::Client(ClientError::Refused { code: ErrorCode::NotFound, .. })) => {
             }
+            // It is whole or not begun: what cannot be read keeps none of the others out.
+            Err(Taken::Client(ClientError::Refused { code: ErrorCode::Failed, message })) => {
+                missing.messages.push((id.clone(), Said::words(message)));
+            }
             Err(Taken::Client(error)) => return Err(error.into()),
             Err(Taken::Backup(error)) => return Err(unwritten(error)),
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(())
+    let orders = client.orders()?;
+    let kept: Option<Vec<String>> = orders.iter().map(OrderView::kept).collect();
+    writer.with_queue(kept.ok_or(io::Error::from(io::ErrorKind::InvalidData))?);
+    Ok(missing)
 }
 
 enum Taken {
@@ -187,21 +221,29 @@ fn of_store_at_rest<W: Write>(
     config: &Config,
     writer: &mut Writer<W>,
     language: Language,
-) -> Result<(), Failure> {
+) -> Result<Missing, Failure> {
     if !config.state_dir.join("spool").exists() {
-        return Ok(());
+        writer.with_queue(Vec::new());
+        return Ok(Missing::default());
     }
     store::become_service(config).map_err(failed)?;
     let store = store::own(config).map_err(failed)?;
     let (bar, at) = (bar(SAVING, language), store.clock().now());
+    // What is found from here on is named by its message.
+    let damage = store.health().wait().map(|health| health.damaged);
     let copied = transfer::each(&*store, |entry, content, all| {
         bar.set_length(all);
         bar.inc(1);
         writer.stored(entry, at, content)
     });
     bar.finish_and_clear();
+    let orders = store.orders().wait();
     store.close();
-    copied.map_err(unwritten)
+    let left = copied.map_err(unwritten)?;
+    let orders = orders.map_err(|error| of_store(&error))?;
+    writer.with_queue(orders.into_iter().map(|(_, order)| order).collect());
+    let messages = left.iter().map(|(id, error)| (id.to_string(), spool_error(error))).collect();
+    Ok(Missing { messages, damage: damage.map_err(|error| of_store(&error))? })
 }
 
 const SAVING: Text = Text::new("saving", "guardando");

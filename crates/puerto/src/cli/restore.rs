@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode};
 use clap::Args;
 use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, Uid, User, fchown, geteuid};
-use puerto_spool::{Entry, SpoolError, transfer};
+use puerto_spool::{Backend, Entry, transfer};
 use serde_json::{Value, json};
 
 use super::backup::unwritten;
@@ -219,8 +219,7 @@ impl Plan {
         arguments: &RestoreArgs,
         language: Language,
     ) -> Result<Done, Failure> {
-        let mut done =
-            Done { written: 0, same: self.same, aside: Vec::new(), messages: 0, there: 0 };
+        let mut done = Done { same: self.same, ..Done::default() };
         let folders = archive.manifest.folders.clone();
         for (file, is_other) in &self.files {
             let octets = archive.octets(file).map_err(unwritten)?;
@@ -238,7 +237,8 @@ impl Plan {
             done.aside.extend(written.map_err(|error| of_file(&file.path, &error))?);
             done.written += 1;
         }
-        if archive.manifest.queue.as_ref().is_some_and(|queue| queue.messages > 0) {
+        let queue = archive.manifest.queue.as_ref();
+        if queue.is_some_and(|queue| queue.messages > 0 || !queue.orders.is_empty()) {
             // From here on as the service's user, so that the daemon can read what is written.
             take_over(archive, arguments.release, &mut done, language)?;
         }
@@ -247,12 +247,14 @@ impl Plan {
 }
 
 /// What was done.
+#[derive(Default)]
 struct Done {
     written: usize,
     same: usize,
     aside: Vec<PathBuf>,
     messages: u64,
     there: u64,
+    orders: u64,
 }
 
 impl Done {
@@ -269,6 +271,7 @@ impl Done {
             let document = json!({
                 "files": self.written, "unchanged": self.same, "aside": aside,
                 "messages": self.messages, "there": self.there, "held": is_held,
+                "orders": self.orders,
             });
             return Ok(say(&document.to_string())?);
         }
@@ -302,6 +305,14 @@ impl Done {
                 count = self.messages
             ),
         });
+        said.extend((self.orders > 0).then(|| {
+            said!(
+                "Pauses, holds of new mail and other ways brought back: {count} (`puerto queue rules`).",
+                "Pausas, retenciones de correo nuevo y desvíos recuperados: {count} (`puerto queue \
+                 rules`).";
+                count = self.orders
+            )
+        }));
         said.push(said!(
             "To see whether all is right: puerto doctor. To start: systemctl start puerto",
             "Para ver si todo está bien: puerto doctor. Para arrancar: systemctl start puerto"
@@ -475,21 +486,18 @@ fn take_over(
     let bar = bar(Text::new("restoring", "recuperando"), language);
     bar.set_length(all);
     let why = Cause::Restored { created: archive.manifest.created.clone() }.kept();
-    let mut messages = archive.messages().map_err(unwritten)?;
-    let taken: Result<(), Failure> = loop {
-        let next = messages.next(|entry, content| {
-            transfer::adopt(&*store, &as_restored(entry, release, &why), content)
-        });
-        match next.map_err(unwritten) {
-            Ok(None) => break Ok(()),
-            Ok(Some(Ok(is_new))) => {
-                done.messages += u64::from(is_new);
-                done.there += u64::from(!is_new);
-            }
-            Ok(Some(Err(error))) => break Err(not_taken(&error)),
-            Err(failure) => break Err(failure),
+    let orders = archive.manifest.queue.as_ref().map(|queue| queue.orders.clone());
+    // What is paused or held is so before the first message is there.
+    let given = transfer::give_orders(&*store, &orders.unwrap_or_default());
+    let taken = match given {
+        Ok(given) => {
+            done.orders = given;
+            take_over_messages(archive, &*store, done, |entry| {
+                bar.inc(1);
+                as_restored(entry, release, &why)
+            })
         }
-        bar.inc(1);
+        Err(error) => Err(of_store(&error)),
     };
     bar.finish_and_clear();
     store.close();
@@ -499,14 +507,29 @@ fn take_over(
     taken
 }
 
+fn take_over_messages(
+    archive: &mut Archive,
+    store: &dyn Backend,
+    done: &mut Done,
+    as_taken: impl Fn(Entry) -> Entry,
+) -> Result<(), Failure> {
+    let mut messages = archive.messages().map_err(unwritten)?;
+    let mut adoptions = transfer::Adoptions::new(store);
+    while let Some(begun) = messages
+        .next(|entry, content| adoptions.begin(&as_taken(entry), content))
+        .map_err(unwritten)?
+    {
+        begun.map_err(|error| of_store(&error))?;
+    }
+    let taken = adoptions.end().map_err(|error| of_store(&error))?;
+    (done.messages, done.there) = (taken.new, taken.there);
+    Ok(())
+}
+
 const BROKEN_OFF: Text = Text::new(
     "not all mail was brought back: mend what follows and run the same with --merge",
     "no se ha recuperado todo el correo: arregle lo que sigue y repita con --merge",
 );
-
-fn not_taken(error: &SpoolError) -> Failure {
-    of_store(error)
-}
 
 // Who held it before had a reason of their own, and releases it.
 fn as_restored(entry: Entry, release: bool, why: &str) -> Entry {

@@ -16,8 +16,10 @@ use super::output::{say, tell};
 use super::serve::exit_code;
 use super::spanish::Spanish as _;
 use crate::config::Config;
+use crate::history::{self, Files};
 use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::serve::{StartError, store};
+use crate::telemetry::MailLog;
 
 /// Care for the place where the queue is kept.
 #[derive(Debug, Subcommand)]
@@ -79,11 +81,21 @@ const MIGRATED: Text = Text::new(
     "las tablas tienen la versión {to} (tenían la {from})",
 );
 const MOVED: Text = Text::new("{count} messages moved", "{count} mensajes trasladados");
+const HISTORY: Text = Text::new(
+    "notes of the history moved: {count}",
+    "anotaciones del historial trasladadas: {count}",
+);
+const NO_HISTORY: Text = Text::new(
+    "the history was not moved, and is still where it was: {error}; the same command tries again",
+    "no se ha trasladado el historial, que sigue donde estaba: {error}; la misma orden lo intenta otra \
+     vez",
+);
 const LEFT: Text = Text::new(
     "message {id} was not moved: {error}",
     "no se ha trasladado el mensaje {id}: {error}",
 );
-const FOUND: Text = Text::new("found damaged: {damage}", "se han encontrado daños: «{damage}»");
+pub(super) const FOUND: Text =
+    Text::new("found damaged: {damage}", "se han encontrado daños: «{damage}»");
 const STAY_HERE: Text = Text::new(
     "messages that stay in state_dir: {count}. To have their senders told, take `url` and \
      `password_file` out of `[store]` and start the server: `puerto queue list` shows what it \
@@ -147,11 +159,37 @@ fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sys
         bar.set_position(moved);
     });
     bar.finish_and_clear();
+    // It tells of what is at the target now.
+    let history = moved.is_ok().then(|| move_history(config, &*from, &*to));
     from.close();
     to.close();
     let moved = moved.map_err(|error| of_store(&error))?;
     say(&MOVED.with(language, &[("count", &moved.messages.to_string())]))?;
-    Ok(tell_left(&moved, arguments.from, language))
+    let left = tell_left(&moved, arguments.from, language);
+    match history {
+        Some(Err(error)) => {
+            let error = spool_error(&error).of(language);
+            tell(&NO_HISTORY.with(language, &[("error", &error)]));
+            Ok(if left == Sysexit::Ok { Sysexit::TryAgain } else { left })
+        }
+        Some(Ok(count)) if count > 0 => {
+            say(&HISTORY.with(language, &[("count", &count.to_string())]))?;
+            Ok(left)
+        }
+        _ => Ok(left),
+    }
+}
+
+fn move_history(
+    config: &Config,
+    from: &dyn Backend,
+    to: &dyn Backend,
+) -> Result<u64, puerto_spool::SpoolError> {
+    let folder = config.state_dir.join("history");
+    let of = |store: &dyn Backend| {
+        store.archive().unwrap_or_else(|| Arc::new(Files::new(&folder, MailLog::nowhere())))
+    };
+    history::transfer(&*of(from), &*of(to), |_| {})
 }
 
 // Each by its id, and what can be done about those that are still there.

@@ -342,6 +342,7 @@ impl Trial<'_> {
                 self.add("virtual.file", broken);
             }
         }
+        self.circles(config);
         if let Some(file) = &config.srs.secret_file {
             let read = || rights::read_secret(file).map(drop);
             if let Err(error) = read().and_then(|()| rights::act(self.service.as_ref(), read)) {
@@ -359,6 +360,25 @@ impl Trial<'_> {
             if let Err(error) = rights::act(self.service.as_ref(), may_write) {
                 self.failed(Severity::Warning, "local.mailbox", server, &error);
             }
+        }
+    }
+
+    fn circles(&mut self, config: &Config) {
+        let whole = Arc::new(config.clone());
+        // That users cannot be looked up is no fault of the entries.
+        let circles = local::circles_of_virtual(&whole, self.service.as_ref()).unwrap_or_default();
+        for (file, what) in circles {
+            let (key, what) = match file {
+                None => ("virtual.map", what),
+                Some(file) => {
+                    let file = Said::words(file.display().to_string());
+                    let what =
+                        said_of!("{file}: {what}", "{file}: {what}"; file = file, what = what);
+                    ("virtual.file", what)
+                }
+            };
+            let circle = Finding::new("virtual.circle", Severity::Warning, what, Said::default());
+            self.add(key, circle);
         }
     }
 

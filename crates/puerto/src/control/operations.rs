@@ -15,6 +15,7 @@ use super::protocol::{Change, ErrorCode, HealthView, NodeView, PausedView, Selec
 use super::reasons;
 use super::server::Context;
 use super::view::{self, MessageView};
+use crate::cause::Cause;
 use crate::telemetry::Event;
 
 /// Messages that are looked at in one go. The first answer to a client comes after
@@ -106,9 +107,8 @@ pub(super) fn body(
 ) -> Result<Box<dyn StoredContent>, Problem> {
     let id = parse_id(id)?;
     let content = context.store.content(id).wait()?;
-    let text = format!("shown whole to uid {uid}");
-    let log = &context.log;
-    log.write(&Event::Notice { level: "info", component: "qmgr", id: Some(id), text: &text });
+    let cause = &Cause::ShownByHand { uid: u64::from(uid) };
+    context.log.write(&Event::Remark { level: "info", component: "qmgr", id, cause });
     Ok(content)
 }
 
@@ -122,7 +122,7 @@ pub(super) fn parcel(
     let id = parse_id(id)?;
     let entry = context.desk.get(id).wait()?;
     let octets = puerto_spool::parcel::pack(&entry, context.store.clock().now())?;
-    let content = context.store.content(id).wait()?;
+    let content = puerto_spool::parcel::content(&*context.store, id)?;
     if let Some(uid) = told {
         let text = format!("uid {uid} takes a copy of the queue");
         let log = &context.log;
@@ -253,15 +253,15 @@ fn of_these<T>(
 }
 
 fn log_change(context: &Context, change: Change, uid: u32, id: MessageId) {
-    let what = match change {
-        Change::Retry => "to be tried now",
-        Change::Hold => "placed on hold",
-        Change::Release => "released from hold",
-        Change::Remove => "removed from the queue",
+    let uid = u64::from(uid);
+    let cause = &match change {
+        Change::Retry => Cause::TriedByHand { uid },
+        Change::Hold => Cause::HeldByHand { uid },
+        Change::Release => Cause::ReleasedByHand { uid },
+        Change::Remove => Cause::RemovedByHand { uid },
     };
-    let text = format!("{what} by uid {uid}");
     let log = &context.log;
-    log.write(&Event::Notice { level: "info", component: "qmgr", id: Some(id), text: &text });
+    log.write(&Event::Remark { level: "info", component: "qmgr", id, cause });
     if change == Change::Remove {
         log.write(&Event::Removed { id });
     }

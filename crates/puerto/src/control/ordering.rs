@@ -39,6 +39,26 @@ pub struct OrderView {
 }
 
 impl OrderView {
+    /// The order as the store keeps it; `None`: a time in it is none.
+    pub fn kept(&self) -> Option<String> {
+        let at = |text: &String| {
+            let read = text.parse::<jiff::Timestamp>().ok()?;
+            Some(Timestamp::from_millis(read.as_millisecond()))
+        };
+        let until = match &self.until {
+            Some(until) => Some(at(until)?),
+            None => None,
+        };
+        let order = Order {
+            what: self.what.clone(),
+            since: at(&self.since)?,
+            until,
+            by: self.by,
+            note: self.note.clone(),
+        };
+        serde_json::to_string(&order).ok()
+    }
+
     fn new(number: u64, order: &Order) -> Self {
         Self {
             number,

@@ -43,6 +43,7 @@ fn bench() -> Bench {
         log: MailLog::new(move |event| {
             let line = match event {
                 Event::Notice { id, text, .. } => format!("{id:?} {text}"),
+                Event::Remark { id, cause, .. } => format!("{:?} {cause}", Some(id)),
                 Event::Removed { id } => format!("{id} removed"),
                 other => format!("{other:?}"),
             };

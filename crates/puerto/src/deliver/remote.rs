@@ -69,8 +69,8 @@ const OPENED_EARLY: u64 = 16 * 1024;
 /// Where an LMTP server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LmtpTarget {
-    /// At an address and port, by TCP.
-    Address(SocketAddr),
+    /// By TCP: the host as the configuration names it, and an address of it with the port.
+    Host(Arc<str>, SocketAddr),
     /// At a socket in the file system.
     Path(PathBuf),
 }
@@ -144,7 +144,7 @@ impl Remote {
         let terms = Terms::of(&job.plan, &config, &self.client_tls, self.timeouts(&config));
         let mut attempt = Attempt::new(job, "smtp");
         if let Some(avoided) = &job.plan.avoided {
-            self.tell(job, &avoided.text());
+            self.tell(job, avoided);
         }
         let mut tried = Vec::new();
         if job.tls != TlsWish::Required
@@ -271,12 +271,12 @@ impl Remote {
 
     fn log_plain_text(&self, job: &Job, without_tls: Option<Cause>) {
         let Some(cause) = without_tls else { return };
-        self.tell(job, &format!("{cause}; going on in plain text, since tls is opportunistic"));
+        self.tell(job, &Cause::GoesOnInPlain { why: Box::new(cause) });
     }
 
-    fn tell(&self, job: &Job, text: &str) {
-        let (component, id) = ("smtp", Some(job.id));
-        self.log.write(&Event::Notice { level: "warning", component, id, text });
+    fn tell(&self, job: &Job, cause: &Cause) {
+        let (component, id) = ("smtp", job.id);
+        self.log.write(&Event::Remark { level: "warning", component, id, cause });
     }
 
     fn timeouts(&self, config: &Config) -> ClientTimeouts {
@@ -303,21 +303,15 @@ impl Remote {
         config: &Config,
         target: &LmtpTarget,
     ) -> Result<Session, HostFailure> {
-        // Another machine does not bear this one's name.
-        let host: Arc<str> = match target {
-            LmtpTarget::Address(address) if !address.ip().is_loopback() => {
-                Arc::from(address.ip().to_string())
-            }
-            _ => Arc::from(config.hostname.as_str()),
-        };
         let peer = match target {
-            LmtpTarget::Address(address) => Peer::at(&host, *address),
-            LmtpTarget::Path(path) => Peer::at_path(&host, path),
+            LmtpTarget::Host(host, address) => Peer::at(host, *address),
+            // A socket has no name but its machine's.
+            LmtpTarget::Path(path) => Peer::at_path(&Arc::from(config.hostname.as_str()), path),
         };
         let timeouts = self.timeouts(config);
         let connecting = async {
             Ok(match target {
-                LmtpTarget::Address(address) => {
+                LmtpTarget::Host(_, address) => {
                     Stream::Plain(stream::connect(*address, &config.delivery).await?)
                 }
                 LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),

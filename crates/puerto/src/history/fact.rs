@@ -87,8 +87,14 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none")]
         complaint: Option<String>,
     },
-    /// A remark.
-    Notice { level: String, component: String, text: String },
+    /// A remark. Where its value is known, it says itself in each language.
+    Notice {
+        level: String,
+        component: String,
+        text: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<serde_json::Value>,
+    },
 }
 
 /// A message as it is committed.
@@ -161,16 +167,20 @@ pub struct Tried {
     pub delay_transmission: f64,
 }
 
+/// The cause that was kept, if this version knows it.
+pub fn known(kept: Option<&serde_json::Value>) -> Option<Cause> {
+    kept.and_then(|cause| Cause::deserialize(cause).ok())
+}
+
 impl Tried {
     /// Why the connection was protected as it was, or not.
     pub fn tls_reason(&self) -> Option<Cause> {
-        self.tls_reason.as_ref().and_then(|reason| Cause::deserialize(reason).ok())
+        known(self.tls_reason.as_ref())
     }
 
     /// What brought it about.
     pub fn cause(&self) -> Cause {
-        let known = self.cause.as_ref().and_then(|cause| Cause::deserialize(cause).ok());
-        known.unwrap_or_else(|| Cause::words(&self.text))
+        known(self.cause.as_ref()).unwrap_or_else(|| Cause::words(&self.text))
     }
 }
 
@@ -306,6 +316,15 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
                 fields.text(level);
                 fields.text(component);
                 fields.text(text);
+            });
+        }
+        Event::Remark { level, component, id, cause } => {
+            keeper.begin(*id);
+            fact(keeper, at, NOTICE, |fields| {
+                fields.text(level);
+                fields.text(component);
+                fields.text(cause);
+                fields.text(cause.kept());
             });
         }
         _ => {}

@@ -11,6 +11,9 @@ pub(super) struct Joined {
     pub(super) before: Arc<dyn Archive>,
 }
 
+/// Of a place: it is one of the first.
+const SHARED: u64 = 1 << 63;
+
 impl Joined {
     // Both are asked at once.
     fn both<T: Send + 'static, U: Send + 'static>(
@@ -38,6 +41,22 @@ impl Archive for Joined {
             all.into_iter().rev().take(limit).collect()
         };
         self.both(move |archive| archive.under(key, limit), join)
+    }
+
+    fn behind(&self, place: u64) -> Answer<Option<(Vec<Note>, u64)>> {
+        let first = Arc::clone(&self.first);
+        let before = (place & SHARED == 0).then(|| self.before.behind(place));
+        Ticket::of(async move {
+            if let Some(before) = before
+                && let Some(some) = before.await?
+            {
+                return Ok(Some(some));
+            }
+            // A place in the files is none of the others'.
+            let place = if place & SHARED == 0 { 0 } else { place & !SHARED };
+            let some = first.behind(place).await?;
+            Ok(some.map(|(notes, place)| (notes, place | SHARED)))
+        })
     }
 
     fn newest(&self, limit: usize) -> Answer<Vec<Note>> {

@@ -131,9 +131,15 @@ impl History {
         // Notes of several nodes, or of a clock that went back, may come in another order;
         // one whose answer was lost may be there twice.
         all.sort_by_key(|(at, ..)| *at);
-        all.dedup();
+        let mut once: Vec<(Timestamp, Option<String>, Fact)> = Vec::with_capacity(all.len());
+        for one in all {
+            let mut of_moment = once.iter().rev().take_while(|(at, ..)| *at == one.0);
+            if !of_moment.any(|other| *other == one) {
+                once.push(one);
+            }
+        }
         let told = |(at, node, fact)| Happened { at: time(at), node, fact };
-        Ok(all.into_iter().map(told).collect())
+        Ok(once.into_iter().map(told).collect())
     }
 
     /// The messages that have a key, at most so many, the newest first. Waits for the disk.
@@ -166,6 +172,30 @@ impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("History")
     }
+}
+
+/// Moves all notes from one archive to another; `progress` hears how many so far. Nobody may
+/// work with either meanwhile. What a run that was broken off has brought there already is told
+/// once all the same. Answers with how many there were. Waits for disks and networks.
+///
+/// # Errors
+/// Those of both; what was not moved is still where it was.
+pub fn transfer(
+    from: &dyn Archive,
+    to: &dyn Archive,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, SpoolError> {
+    let (mut place, mut moved) = (0, 0);
+    while let Some((notes, behind)) = from.behind(place).wait()? {
+        place = behind;
+        moved += notes.len() as u64;
+        to.keep(notes).wait()?;
+        progress(moved);
+    }
+    if moved > 0 {
+        from.purge(Timestamp::from_millis(i64::MAX), 0).wait()?;
+    }
+    Ok(moved)
 }
 
 /// A time as in RFC 3339, in UTC.

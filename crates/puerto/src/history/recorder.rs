@@ -24,6 +24,9 @@ const ENOUGH: usize = 512 << 10;
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often what is too old is looked for.
 const PURGING: Duration = Duration::from_secs(60);
+/// How long nothing may have failed before that is told: a database that hangs may take a note
+/// between two that it does not.
+const CALM: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(super) struct Recorder {
@@ -99,7 +102,7 @@ impl Recorder {
             node,
             clock: Arc::clone(&clock),
             log: log.clone(),
-            failing: None,
+            outage: None,
             lost: 0,
         };
         let thread =
@@ -299,10 +302,18 @@ struct Writer {
     node: Option<String>,
     clock: Arc<dyn Clock>,
     log: MailLog,
-    /// Why nothing is kept now.
-    failing: Option<SpoolError>,
+    /// What the log has told of, and nothing since of its end.
+    outage: Option<Outage>,
     /// Facts that were not kept since the log has told of it.
     lost: u64,
+}
+
+/// A time in which not everything could be kept.
+struct Outage {
+    /// When something failed last.
+    last: Duration,
+    /// Whether that was the last that was tried.
+    goes_on: bool,
 }
 
 impl Writer {
@@ -314,15 +325,18 @@ impl Writer {
         loop {
             let now = self.clock.elapsed();
             let is_old = purged.is_none_or(|purged| now.saturating_sub(purged) >= PURGING);
-            if std::mem::take(&mut state.purge) || is_old {
+            let (asked, closed) = (std::mem::take(&mut state.purge), state.closed);
+            if asked || (is_old && !closed) {
                 state.busy = true;
                 drop(state);
-                self.purge();
+                // A machine's clock may be wrong until it has asked others.
+                self.purge(asked || purged.is_some());
+                self.tell_of_calm(now);
                 purged = Some(now);
                 state = shared.lock();
             } else if !state.waiting.is_empty() {
                 state.busy = true;
-                state = gather(&shared, state, self.failing.is_some());
+                state = gather(&shared, state, self.is_failing());
                 std::mem::swap(&mut batch, &mut state.waiting);
                 state.tried = batch.len();
                 state.hurry = false;
@@ -341,7 +355,11 @@ impl Writer {
                 batch.clear();
                 // A burst leaves no memory behind.
                 batch.shrink_to(ENOUGH * 2);
-            } else if state.closed {
+            } else if closed {
+                drop(state);
+                if !self.is_failing() {
+                    self.tell_of_calm(Duration::MAX);
+                }
                 return;
             } else {
                 state.busy = false;
@@ -360,44 +378,61 @@ impl Writer {
         self.lost += lost;
         let notes = notes(batch, self.clock.now(), self.node.as_deref());
         let count = Gathered(batch).count() as u64;
-        match self.archive.keep(notes).wait() {
+        let kept = self.archive.keep(notes).wait();
+        let now = self.clock.elapsed();
+        match kept {
             Ok(()) => {
-                self.tell_of_gap();
+                if let Some(outage) = &mut self.outage {
+                    outage.goes_on = false;
+                }
+                self.tell_of_calm(now);
                 true
             }
             Err(error) => {
                 let may_be_later = matches!(error, SpoolError::ReadOnly(_));
                 self.lost += if may_be_later { 0 } else { count };
-                if self.failing.is_none() {
+                if self.outage.is_none() {
                     let text = format!(
                         "the history has stopped, mail has not: {error}; it goes on by itself \
                          once it can"
                     );
                     self.say("error", &text);
                 }
-                self.failing = Some(error);
+                self.outage = Some(Outage { last: now, goes_on: true });
                 !may_be_later
             }
         }
     }
 
-    fn tell_of_gap(&mut self) {
-        let was_failing = self.failing.take().is_some();
-        if was_failing || self.lost > 0 {
-            let lost = std::mem::take(&mut self.lost);
+    fn is_failing(&self) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.goes_on)
+    }
+
+    /// Says that all is kept again, if it is, and what is missing.
+    fn tell_of_calm(&mut self, now: Duration) {
+        let is_over = |outage: &Outage| !outage.goes_on && now.saturating_sub(outage.last) >= CALM;
+        let was_told = match &self.outage {
+            Some(outage) if !is_over(outage) => return,
+            outage => outage.is_some(),
+        };
+        self.outage = None;
+        let lost = std::mem::take(&mut self.lost);
+        if was_told || lost > 0 {
             let text = format!("the history goes on; events that are missing from it: {lost}");
             self.say("warning", &text);
         }
     }
 
-    fn purge(&self) {
-        let span = Duration::from_millis(self.shared.keep.load(Ordering::Relaxed));
+    /// Removes what is beyond the bounds; of what is too old only where the time can be relied
+    /// upon. A history that is switched off keeps nothing; one that is closed does.
+    fn purge(&self, by_age: bool) {
+        let keep = self.shared.keep.load(Ordering::Relaxed);
         let size = self.shared.size.load(Ordering::Relaxed);
-        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock.now().as_millis();
-        let (before, size) = match self.shared.on.load(Ordering::Relaxed) {
-            true => (now.saturating_sub(millis), size),
-            false => (i64::MAX, 0),
+        let (before, size) = match (keep > 0 && size > 0, by_age) {
+            (false, _) => (i64::MAX, 0),
+            (true, false) => (i64::MIN, size),
+            (true, true) => (now.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX)), size),
         };
         // What cannot be removed now is removed later.
         let _ = self.archive.purge(Timestamp::from_millis(before), size).wait();

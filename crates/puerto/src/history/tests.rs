@@ -138,13 +138,15 @@ fn a_message_is_told_as_it_was_heard_and_found_by_all_its_names() {
     history.hear(&Event::Expired { id: id(1), from: &ReversePath::Null });
     let (level, component) = ("info", "qmgr");
     history.hear(&Event::Notice { level, component, id: Some(id(1)), text: "by hand" });
+    let cause = Cause::HeldByHand { uid: 7 };
+    history.hear(&Event::Remark { level, component, id: id(1), cause: &cause });
     history.hear(&Event::Notice { level, component, id: None, text: "of the server" });
     history.hear(&Event::Removed { id: id(1) });
     let check = |history: &History| {
         let told = history.of(id(1)).unwrap();
         let all = ["from_local_user", "message_id", "queued", "delivery", "notification"];
         assert_eq!(names(&told)[..5], all);
-        assert_eq!(names(&told)[5..], ["expired", "notice", "removed"]);
+        assert_eq!(names(&told)[5..], ["expired", "notice", "notice", "removed"]);
         assert_eq!(told[0].at, "2026-11-24T12:00:00Z");
         let text = serde_json::to_value(&told).unwrap();
         assert_eq!(text[0]["uid"], 1000);
@@ -160,6 +162,10 @@ fn a_message_is_told_as_it_was_heard_and_found_by_all_its_names() {
         assert_eq!(tried["tls_reason"]["transport.dane-matched"]["record"], "3 1 1");
         assert_eq!(tried["next_attempt"], "2026-11-24T12:05:00Z");
         assert_eq!((&tried["delay"], &tried["delay_connection"]), (&1.5.into(), &0.7.into()));
+        // What was noted by an older version has words alone.
+        assert_eq!((&text[6]["text"], text[6].get("cause")), (&"by hand".into(), None));
+        assert_eq!(text[7]["text"], *cause.text());
+        assert_eq!(text[7]["cause"]["by-hand.held"]["uid"], 7);
         let Fact::Delivery(tried) = &told[3].fact else { panic!("{told:?}") };
         assert!(matches!(tried.cause(), Cause::NoTls { .. }), "{tried:?}");
         assert_eq!(tried.text, tried.cause().text());
@@ -322,6 +328,7 @@ fn a_full_disk_stops_the_history_and_the_log_says_so_once() {
     assert_eq!(bench.said().len(), 1, "{:?}", bench.said());
     assert!(bench.said()[0].starts_with("the history has stopped, mail has not"));
     free.store(1 << 30, Ordering::Relaxed);
+    bench.clock.advance(Duration::from_secs(61));
     history.hear(&Event::Removed { id: id(5) });
     assert_eq!(history.of(id(5)).unwrap().len(), 1);
     let said = bench.said();
@@ -352,6 +359,9 @@ impl Archive for Away {
     }
     fn under(&self, key: u64, limit: usize) -> Answer<Vec<MessageId>> {
         self.asked(|files| files.under(key, limit))
+    }
+    fn behind(&self, place: u64) -> Answer<Option<(Vec<Note>, u64)>> {
+        self.asked(|files| files.behind(place))
     }
     fn newest(&self, limit: usize) -> Answer<Vec<Note>> {
         self.asked(|files| files.newest(limit))
@@ -392,9 +402,88 @@ fn what_happens_while_the_database_is_away_is_told_when_it_is_back() {
         assert_eq!(told.len(), expected, "{number}: {told:?}");
         assert_eq!(told[0].node.as_deref(), Some("mail1"));
     }
+    history.close();
     let said = bench.said();
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(said[1], "the history goes on; events that are missing from it: 0");
+}
+
+#[test]
+fn a_database_that_answers_now_and_then_is_told_of_once() {
+    let bench = Bench::new();
+    let (history, away) = away(&bench);
+    let mut heard = 0;
+    let mut hear = |is_away: bool, span: u64| {
+        away.store(is_away, Ordering::Relaxed);
+        bench.clock.advance(Duration::from_secs(span));
+        heard += 1;
+        history.hear(&Event::Removed { id: id(heard) });
+        let _ = history.of(id(heard));
+    };
+    for _ in 0..5 {
+        hear(true, 10);
+        hear(false, 10);
+    }
+    assert_eq!(bench.said().len(), 1, "{:?}", bench.said());
+    // When it has answered for a while, that is told, and what comes then is another trouble.
+    hear(false, 61);
+    assert_eq!(bench.said().len(), 2, "{:?}", bench.said());
+    hear(true, 1);
+    hear(false, 1);
+    assert_eq!(bench.said().len(), 3, "{:?}", bench.said());
+    history.close();
+    assert_eq!(bench.said().len(), 4, "whoever reads the log knows how it ended");
+}
+
+#[test]
+fn an_end_forgets_nothing_however_long_nothing_has_happened() {
+    let bench = Bench::new();
+    for number in 0..30 {
+        let history = bench.open();
+        history.hear(&Event::Removed { id: id(number) });
+        assert_eq!(history.of(id(number)).unwrap().len(), 1);
+        // What is too old was looked for before; it is not the end that removes it.
+        bench.clock.advance(Duration::from_secs(90));
+        history.close();
+    }
+    let history = bench.open();
+    for number in 0..30 {
+        assert_eq!(history.of(id(number)).unwrap().len(), 1, "{number}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong_for_the_first_moments_costs_nothing() {
+    let bench = Bench::new();
+    let history = bench.open();
+    history.hear(&Event::Removed { id: id(1) });
+    history.close();
+    // As of a machine that learns the time from others soon after its start.
+    bench.clock.set(NOON.after(Duration::from_secs(400 * 86_400)));
+    let history = bench.open();
+    assert_eq!(history.of(id(1)).unwrap().len(), 1);
+    bench.clock.set(NOON);
+    bench.clock.advance(Duration::from_secs(61));
+    history.hear(&Event::Removed { id: id(2) });
+    history.close();
+    assert_eq!(bench.open().of(id(1)).unwrap().len(), 1);
+}
+
+#[test]
+fn files_that_come_after_the_first_look_are_never_written_over() {
+    let bench = Bench::new();
+    keep(&files(&bench), 0..3);
+    let elsewhere = bench.folder.path().join("not-mounted-yet");
+    std::fs::rename(bench.path(), &elsewhere).unwrap();
+    let archive = files(&bench);
+    assert_eq!(archive.since().wait().unwrap(), None);
+    std::fs::rename(&elsewhere, bench.path()).unwrap();
+    keep(&archive, 3..4);
+    for archive in [archive, files(&bench)] {
+        for number in 0..4 {
+            assert_eq!(archive.notes(id(number)).wait().unwrap().len(), 1, "{number}");
+        }
+    }
 }
 
 #[test]
@@ -428,6 +517,52 @@ fn files_from_before_the_nodes_shared_their_history_are_told_and_forgotten_too()
     assert_eq!(history.since().unwrap(), Some(NOON));
     assert_eq!(history.forget(&[id(1)]).unwrap(), 1);
     assert!(history.of(id(1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_history_moves_whole_to_another_archive_and_is_told_once_where_that_was_broken_off() {
+    let (here, there) = (Bench::new(), Bench::new());
+    let history = here.open();
+    accept(&history, id(1), "<1@x>", "a@example.com", &["b@example.com"]);
+    defer(&history, id(1), "b@example.com");
+    let told = history.of(id(1)).unwrap();
+    history.close();
+    let from = files(&here);
+    from.purge(NOON, 2 << 20).wait().unwrap();
+    keep(&from, 2..1500);
+    assert!(volumes(&here).len() > 5);
+    let to = files(&there);
+    // As a run that was cut off has left it.
+    let (some, _) = from.behind(0).wait().unwrap().unwrap();
+    assert!(some.len() > 1);
+    to.keep(some).wait().unwrap();
+    let mut heard = 0;
+    let moved = transfer(&from, &to, |moved| heard = moved).unwrap();
+    // What was heard of the first message was noted in one piece or in several.
+    assert!(moved == heard && (1499..1505).contains(&moved), "{moved} {heard}");
+    assert_eq!(volumes(&here), Vec::<PathBuf>::new());
+    assert_eq!(to.notes(id(1400)).wait().unwrap(), [note(1400, NOON)]);
+    assert_eq!(to.under(1400 << 8, 9).wait().unwrap(), [id(1400)]);
+    drop(to);
+    let history = there.open();
+    assert_eq!(history.of(id(1)).unwrap(), told);
+    assert_eq!(history.find(Key::MessageId("<1@x>"), 9).unwrap(), [id(1)]);
+    assert_eq!(transfer(&files(&here), &files(&there), |_| {}), Ok(0));
+}
+
+#[test]
+fn what_two_archives_hold_is_read_one_behind_the_other() {
+    let (here, there) = (Bench::new(), Bench::new());
+    let (first, before) = (files(&here), files(&there));
+    keep(&before, 0..2);
+    keep(&first, 2..4);
+    let both = joined::Joined { first: Arc::new(first), before: Arc::new(before) };
+    let (mut place, mut read) = (0, Vec::new());
+    while let Some((notes, behind)) = both.behind(place).wait().unwrap() {
+        read.extend(notes.into_iter().map(|note| note.id));
+        place = behind;
+    }
+    assert_eq!(read, [0, 1, 2, 3].map(id));
 }
 
 #[test]

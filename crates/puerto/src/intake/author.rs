@@ -15,6 +15,7 @@ use puerto_smtp::{Address, Domain, LocalPart};
 use super::Source;
 use super::fix_up::{Handling, default_domain, has_long_line};
 use super::prepare::Work;
+use crate::cause::Cause;
 
 /// What is to become of the From fields.
 #[derive(Default)]
@@ -26,7 +27,7 @@ pub(super) struct Author {
     /// Fields to be added for what that one cannot hold.
     pub(super) others: Vec<u8>,
     /// What the administrator should know.
-    pub(super) notice: Option<String>,
+    pub(super) notice: Option<Cause>,
 }
 
 /// Finds the author of a message.
@@ -114,7 +115,7 @@ fn several(all: &[&Member<'_>], header: &Header<'_>, charset: Option<&str>) -> A
         let list = AddressList { members: all.iter().map(|member| (*member).clone()).collect() };
         write_address_list(&mut author.others, "Reply-To", &list, charset);
     }
-    author.notice = Some(format!("header: kept the first of {} addresses in From", all.len()));
+    author.notice = Some(Cause::FirstAuthorKept { count: all.len() as u64 });
     author
 }
 

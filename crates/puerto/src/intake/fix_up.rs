@@ -22,6 +22,7 @@ use puerto_smtp::{Address, Domain};
 use super::foreign::is_forged;
 use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
 use super::{Refusal, Source, author, local_origin, repeated};
+use crate::cause::Cause;
 use crate::telemetry::Change;
 
 /// Fields that nobody outside may see, or that only the final host may write
@@ -126,7 +127,7 @@ pub(super) struct Fixed<'a> {
     /// An address holds UTF-8.
     pub(super) smtputf8: bool,
     /// What the administrator should know.
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Cause>,
 }
 
 impl Fixed<'_> {

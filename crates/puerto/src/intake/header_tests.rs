@@ -99,7 +99,7 @@ async fn fields_that_occur_twice_b1() {
     let rig = signing();
     stored_from(&rig, &local(), b"Subject: x\r\nSubject: y\r\nTo:\r\nTo: a@x.example\r\n").await;
     let events = rig.events.lock().unwrap();
-    let notices: Vec<_> = events.iter().filter(|event| event.starts_with("Notice")).collect();
+    let notices: Vec<_> = events.iter().filter(|event| event.starts_with("Remark")).collect();
     assert_eq!(notices.len(), 1);
     assert!(notices[0].contains("kept one of 2 Subject fields"), "{notices:?}");
 }

@@ -6,6 +6,7 @@ use puerto_spool::{Content, MessageId, NewMessage};
 
 use super::{Intake, Source};
 use crate::caps::{Caps, Over, Sending};
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::lang::{Language, Text};
 use crate::route;
@@ -78,7 +79,7 @@ impl Intake {
         let content = Content::Memory(text.into_bytes());
         let told = Box::pin(self.accept(letter, &Source::Internal, envelope, content)).await;
         if let Err(refusal) = told {
-            self.notice(id, &format!("postmaster could not be told of it: {}", refusal.reply));
+            self.notice(id, &Cause::PostmasterUntold { reply: refusal.reply.to_string() });
         }
     }
 }

@@ -235,7 +235,7 @@ impl Intake {
         let recipients = message.envelope.recipients.len();
         let announcement = self.context.wake.announce(id);
         self.context.store.commit(message).await.map_err(|error| {
-            self.notice(id, &error.to_string());
+            self.notice(id, &Cause::NotStored { why: error.clone() });
             Refusal::from(error)
         })?;
         self.context.log.write(&Event::Queued { id, from: &from, size, recipients });
@@ -243,7 +243,7 @@ impl Intake {
         match over {
             None => self.context.wake.wake(),
             Some(over) => {
-                self.notice(id, &format!("held: {}", over.cause()));
+                self.notice(id, &Cause::Held { why: Box::new(over.cause()) });
                 if over.is_first {
                     self.tell_of_cap(&over, id, &from).await;
                 }
@@ -275,18 +275,14 @@ impl Intake {
         let order = orders.hold_of(&message.envelope, (size, account), self.now());
         if let (None, Some(number)) = (&message.held_for, order) {
             let cause = Cause::HeldByOrder { number: number.to_string() };
-            self.notice(message.id, &cause.text());
+            self.notice(message.id, &cause);
             message.held_for = Some(cause.kept());
         }
     }
 
-    fn notice(&self, id: MessageId, text: &str) {
-        self.context.log.write(&Event::Notice {
-            level: "warning",
-            component: "cleanup",
-            id: Some(id),
-            text,
-        });
+    fn notice(&self, id: MessageId, cause: &Cause) {
+        let (level, component) = ("warning", "cleanup");
+        self.context.log.write(&Event::Remark { level, component, id, cause });
     }
 }
 

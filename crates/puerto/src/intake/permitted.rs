@@ -8,6 +8,7 @@ use puerto_smtp::{Address, Domain, Reply, ReversePath};
 use super::fix_up::Fixed;
 use super::senders::{self, SENDERS};
 use super::{KeyRing, Refusal, Source};
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::sender::{Permission, Submitter, Verdict};
 
@@ -106,10 +107,11 @@ pub(super) fn apply(
     let own = match (&path, permission.own()) {
         (Some(path), own) if path_verdict != Verdict::Allowed => match own {
             Some(own) if !refuses => {
-                fixed.notices.push(format!(
-                    "sender <{path}> rewritten to <{own}>: {}",
-                    why(&permission, path, path_verdict)
-                ));
+                fixed.notices.push(Cause::SenderRewritten {
+                    from: path.to_string(),
+                    to: own.to_string(),
+                    why: Box::new(why(&permission, path, path_verdict)),
+                });
                 *reverse_path = ReversePath::Address(own.clone());
                 own
             }
@@ -146,11 +148,11 @@ fn rewrite(
         let Some(bad) = bad else { continue };
         if field.is("From") {
             let verdict = judge(&bad.address);
-            notice = Some(format!(
-                "From <{}> rewritten to <{own}>: {}",
-                bad.address,
-                why(permission, &bad.address, verdict)
-            ));
+            notice = Some(Cause::AuthorRewritten {
+                from: bad.address.to_string(),
+                to: own.to_string(),
+                why: Box::new(why(permission, &bad.address, verdict)),
+            });
             write_address_list(&mut reply_to, "Reply-To", &list, None);
         }
         originals.extend(as_original(field));
@@ -188,13 +190,12 @@ fn as_original(field: &Field<'_>) -> Vec<u8> {
     [b"X-Original-", field.name(), rest].concat()
 }
 
-fn why(permission: &Permission<'_>, address: &Address, verdict: Verdict) -> String {
-    let (who, domain) = (permission.who(), address.domain());
+fn why(permission: &Permission<'_>, address: &Address, verdict: Verdict) -> Cause {
     match verdict {
-        Verdict::Foreign => {
-            format!("{domain} is none of our domains, so that DMARC would fail")
+        Verdict::Foreign => Cause::DomainNotOurs { domain: address.domain().to_string() },
+        Verdict::NotOwn | Verdict::Allowed => {
+            Cause::AddressNotOwned { who: permission.who().to_string() }
         }
-        Verdict::NotOwn | Verdict::Allowed => format!("not owned by {who}"),
     }
 }
 

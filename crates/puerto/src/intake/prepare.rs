@@ -23,6 +23,8 @@ use super::encode::Rewriting;
 use super::fix_up::{self, Fixed, Handling};
 use super::structure::Walker;
 use super::{Account, KeyRing, Refusal, Source, local_origin, permitted, senders};
+use crate::cause::Cause;
+use crate::cause::field::Words;
 use crate::config::Config;
 use crate::route;
 use crate::telemetry::{Change, Signature, Signing};
@@ -45,7 +47,7 @@ pub(super) struct Prepared {
     /// The value of Message-ID, for the log.
     pub(super) message_id: String,
     /// What the administrator should know about it.
-    pub(super) notices: Vec<String>,
+    pub(super) notices: Vec<Cause>,
     /// What is not as it came.
     pub(super) changes: Vec<Change>,
     /// What it was signed with.
@@ -109,7 +111,8 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     changes.extend((head.removed > 0).then_some(Change::Nuls(head.removed)));
     let (signatures, mut notices) =
         signatures(&keys, &fixed, pass.hasher.take(), (work.now, &mut signing));
-    notices.extend((head.removed > 0).then(|| format!("header: removed {} NULs", head.removed)));
+    let count = head.removed as u64;
+    notices.extend((count > 0).then_some(Cause::NulsRemoved { count }));
     notices.append(&mut fixed.notices);
     let prefix = prefix(&work, &fixed, signatures, is_changed || new_body.is_some());
     let message_id = std::mem::take(&mut fixed.message_id);
@@ -274,7 +277,7 @@ fn signatures(
     fixed: &Fixed<'_>,
     hasher: Option<BodyHasher>,
     (now, signing): (Timestamp, &mut Signing),
-) -> (Vec<u8>, Vec<String>) {
+) -> (Vec<u8>, Vec<Cause>) {
     let (mut out, mut notices, mut made) = (Vec::new(), Vec::new(), Vec::new());
     let Some(hasher) = hasher else { return (out, notices) };
     let body = hasher.finish();
@@ -291,10 +294,10 @@ fn signatures(
                     algorithm: key.key.algorithm().name(),
                 });
             }
-            Err(error) => notices.push(format!(
-                "not signed with {}._domainkey.{}: {error}",
-                key.selector, key.domain
-            )),
+            Err(error) => notices.push(Cause::NotSigned {
+                key: format!("{}._domainkey.{}", key.selector, key.domain),
+                why: Words(error.to_string()),
+            }),
         }
     }
     *signing = Signing::With(made);

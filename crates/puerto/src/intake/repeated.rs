@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use puerto_mail::header::Field;
 
+use crate::cause::Cause;
+
 /// Fields that become one, and the mark between their values.
 const JOINED: [(&str, &str); 5] =
     [("To", ","), ("Cc", ","), ("Reply-To", ","), ("In-Reply-To", ""), ("References", "")];
@@ -22,7 +24,7 @@ const FIRST: [&str; 7] = [
 
 /// Makes one field of those of one name; whether there were any. What is dropped is
 /// told to the administrator.
-pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<String>) -> bool {
+pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<Cause>) -> bool {
     if !any_twice(fields) {
         return false;
     }
@@ -47,7 +49,8 @@ pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<String>) -
         let first = stays.and_then(|stays| value(fields, stays));
         let differs = |place: &usize| value(fields, *place) != first;
         if places.iter().filter(is_said).any(differs) {
-            notices.push(format!("header: kept one of {} {name} fields", places.len()));
+            let (count, name) = (places.len() as u64, name.to_owned());
+            notices.push(Cause::OneFieldKept { count, name });
         }
         let gone: Vec<usize> = places.into_iter().filter(|place| Some(*place) != stays).collect();
         is_changed |= remove(fields, &gone);

@@ -54,7 +54,14 @@ impl Rig {
         assert_eq!(ring.problems(), []);
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
-        let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+        let log = MailLog::new(move |event| {
+            // A remark's words are what the log has of it.
+            let words = match event {
+                Event::Remark { cause, .. } => cause.to_string(),
+                _ => String::new(),
+            };
+            seen.lock().unwrap().push(format!("{event:?} {words}"));
+        });
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let store: Arc<dyn Store> = Arc::<MemorySpool>::clone(&spool);
         let intake = Intake::new(Context {

@@ -87,6 +87,14 @@ fn bare(why: &SpoolError) -> String {
     why.hindrance().map_or_else(|| why.in_spanish(), InSpanish::in_spanish)
 }
 
+fn of_each(servers: &[(String, Option<String>)]) -> String {
+    let of_one = |(name, why): &(String, Option<String>)| match why {
+        Some(why) => format!("{name}: «{why}»"),
+        None => format!("{name} no contesta"),
+    };
+    servers.iter().map(of_one).collect::<Vec<_>>().join("; ")
+}
+
 in_spanish! { Hindrance:
     Self::System(Some(number), _) => "{}", spanish(of_number(*number));
     Self::System(None, words) => "«{words}»";
@@ -121,6 +129,9 @@ in_spanish! { Hindrance:
          cuanto se pueda";
     Self::DatabaseSilent { database } =>
         "la base de datos {database} no contesta; se volverá a admitir correo en cuanto lo haga";
+    Self::DatabaseServers { database, servers } =>
+        "no se puede usar ningún servidor de la base de datos {database}: {}; se volverá a admitir \
+         correo en cuanto se pueda usar uno", of_each(servers);
     Self::DatabaseRefused { database, why } => "la base de datos {database} se niega: «{why}»";
     Self::NotReplicated { database } =>
         "ninguna réplica de la base de datos {database} ha confirmado el mensaje";

@@ -30,6 +30,7 @@ use super::lmtp::part_of;
 use super::onward::Sent;
 use super::report::{self, Forwards, Share};
 use crate::cause::Cause;
+use crate::cause::field::Spoken;
 use crate::config::{Live, Mailbox};
 use crate::deliver::{Body, Job, Outcome, Pressure, Remote, Report, Success};
 use crate::intake::Intake;
@@ -106,7 +107,7 @@ impl Mailboxes {
     /// Delivers to every recipient of a job.
     pub async fn deliver(&self, job: &Job) -> Report {
         for text in self.directory.new_warnings() {
-            self.warn(None, &text);
+            self.warn(&text);
         }
         let mut report = Report { outcomes: Vec::new(), pressure: Pressure::Fine };
         let by_lmtp = matches!(self.config.get().local.mailbox, Mailbox::Lmtp(_));
@@ -193,7 +194,7 @@ impl Mailboxes {
         });
         let all = all.await;
         for found in all.iter().flatten().flatten() {
-            found.remarks.iter().for_each(|text| self.warn_once(text));
+            found.remarks.iter().for_each(|text| self.warn_once(&text.to_string()));
         }
         all.unwrap_or_else(|failure| recipients.iter().map(|_| Err(failure.clone())).collect())
     }
@@ -336,9 +337,8 @@ impl Mailboxes {
             }
             Ok((Written::Stored(remark), done)) => {
                 if let Some(remark) = remark {
-                    let user = &user_box.user;
-                    let text = format!("the .forward of {user} is not heeded: {remark}");
-                    self.warn(Some(job.id), &text);
+                    let (user, why) = (user_box.user.clone(), Spoken::of(&remark.said()));
+                    self.remark(job.id, &Cause::ForwardUnheeded { user, why });
                 }
                 let without = UserBox { forward: false, ..user_box.clone() };
                 self.remember(job.id, [Done::Box(user_box.clone()), Done::Box(without)]);
@@ -369,7 +369,8 @@ impl Mailboxes {
             aside(move || directory.resolve_forward(&owner, &text).map_err(Failure::no_users))
                 .await?;
         for warning in warnings {
-            self.warn(Some(job.id), &format!("in the .forward of {user}: {warning}"));
+            let (user, what) = (user.to_owned(), Spoken::of(&warning));
+            self.remark(job.id, &Cause::InForward { user, what });
         }
         Ok(found)
     }
@@ -451,12 +452,17 @@ impl Mailboxes {
             told.clear();
         }
         if told.insert(text.to_owned()) {
-            self.warn(None, text);
+            self.warn(text);
         }
     }
 
-    fn warn(&self, id: Option<MessageId>, text: &str) {
-        self.log.write(&Event::Notice { level: "warning", component: "local", id, text });
+    fn warn(&self, text: &str) {
+        let (component, id) = ("local", None);
+        self.log.write(&Event::Notice { level: "warning", component, id, text });
+    }
+
+    fn remark(&self, id: MessageId, cause: &Cause) {
+        self.log.write(&Event::Remark { level: "warning", component: "local", id, cause });
     }
 }
 

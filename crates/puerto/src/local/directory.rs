@@ -228,7 +228,7 @@ impl Directory {
         &self,
         user: &str,
         text: &str,
-    ) -> io::Result<(Resolution, Vec<String>)> {
+    ) -> io::Result<(Resolution, Vec<Said>)> {
         Expander::new(&self.names()?).forward(user, text)
     }
 

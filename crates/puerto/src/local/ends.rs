@@ -1,7 +1,7 @@
 //! Aliases whose mail comes to nobody: they are right in form, and mail for them is lost to
 //! whoever it was meant for. `newaliases` follows all of them, which no delivery does.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::aliases::{Aliases, Target, on_line};
 use super::directory::OtherNames;
 use super::expansion::{Expander, Resolution};
 use super::watched::{Names, read};
-use crate::config::Config;
+use crate::config::{Config, Who};
 use crate::lang::{Said, said};
 use crate::rights::{self, Identity};
 use crate::route;
@@ -53,7 +53,7 @@ pub fn root_reads_postmaster(config: &Arc<Config>, service: Option<&Identity>) -
 }
 
 fn told(names: &OtherNames, aliases: &Aliases) -> io::Result<Vec<Said>> {
-    let (mut told, mut known) = (Vec::new(), HashSet::new());
+    let (mut told, mut known, mut met) = (Vec::new(), HashSet::new(), HashSet::new());
     for (line, name, targets) in aliases.in_order() {
         let found = Expander::new(names).name(name)?;
         for missing in missing(&found, &names.config) {
@@ -66,16 +66,14 @@ fn told(names: &OtherNames, aliases: &Aliases) -> io::Result<Vec<Said>> {
             }
             told.push(on_line(line, &nobody(name, &missing)));
         }
-        if found.is_empty() {
-            told.push(on_line(line, &circle(name)));
-        }
+        told.extend(circles(name, &found, &mut met).iter().map(|what| on_line(line, what)));
     }
     Ok(told)
 }
 
 // Of an address that leads on to an entry of its own, that entry is told alone.
 fn of_table(names: &OtherNames) -> io::Result<Vec<Said>> {
-    let mut told = Vec::new();
+    let (mut told, mut met) = (Vec::new(), HashSet::new());
     for (line, address) in names.filed() {
         let found = Expander::new(names).recipient(&address)?;
         let entry = names.entry(&address).and_then(|entry| entry.targets.ok()).unwrap_or_default();
@@ -85,18 +83,63 @@ fn of_table(names: &OtherNames) -> io::Result<Vec<Said>> {
                 told.push(on_line(line, &nobody(&shown, &missing)));
             }
         }
-        if found.is_empty() {
-            told.push(on_line(line, &circle(&shown)));
-        }
+        told.extend(circles(&shown, &found, &mut met).iter().map(|what| on_line(line, what)));
     }
     Ok(told)
 }
 
-fn circle(name: &str) -> Said {
-    said!(
-        "`{name}` leads in a circle, and mail for it to nobody",
-        "`{name}` lleva en círculo y su correo, a nadie"; name = name
-    )
+/// Circles that the entries of `[virtual]` lead in, read as the service's user would: those of
+/// its map, and those of its file with it and their lines.
+pub fn circles_of_virtual(
+    config: &Arc<Config>,
+    service: Option<&Identity>,
+) -> io::Result<Vec<(Option<PathBuf>, Said)>> {
+    rights::act(service, || {
+        let (text, owner) = read(&config.local.aliases).unwrap_or_default();
+        let aliases = Arc::new(<Aliases as Names>::parse(&text, owner));
+        let names = OtherNames::of_files(config, aliases);
+        let (mut told, mut met) = (Vec::new(), HashSet::new());
+        for (who, _) in &config.virtual_addresses.map {
+            let Who::Address(address) = who else { continue };
+            let found = Expander::new(&names).recipient(address)?;
+            let circles = circles(&address.to_string(), &found, &mut met);
+            told.extend(circles.into_iter().map(|what| (None, what)));
+        }
+        for (line, address) in names.filed() {
+            let found = Expander::new(&names).recipient(&address)?;
+            let circles = circles(&address.to_string(), &found, &mut met);
+            let file = &config.virtual_addresses.file;
+            told.extend(circles.iter().map(|what| (file.clone(), on_line(line, what))));
+        }
+        Ok(told)
+    })
+}
+
+// The circles that a name is in, each told once of any, or that it alone comes to.
+fn circles(name: &str, found: &Resolution, met: &mut HashSet<BTreeSet<String>>) -> Vec<Said> {
+    let is_lost = found.is_empty();
+    let of_circle = |circle: &Vec<String>| {
+        let at = circle.iter().position(|member| member.eq_ignore_ascii_case(name));
+        if !is_lost && (at.is_none() || !met.insert(circle.iter().cloned().collect())) {
+            return None;
+        }
+        let (before, from) = circle.split_at_checked(at.unwrap_or_default())?;
+        let around = from.iter().chain(before).chain(from.first());
+        let around = around.map(|member| format!("`{member}`")).collect::<Vec<_>>().join(" → ");
+        Some(match is_lost {
+            true => said!(
+                "`{name}` leads in a circle, and mail for it to nobody: {around}",
+                "`{name}` lleva en círculo y su correo, a nadie: {around}";
+                name = name, around = around
+            ),
+            false => said!(
+                "`{name}` leads in a circle, and to those alone that it names besides: {around}",
+                "`{name}` lleva en círculo, y solo a quienes nombra además: {around}";
+                name = name, around = around
+            ),
+        })
+    };
+    found.circles.iter().filter_map(of_circle).collect()
 }
 
 fn nobody(name: &str, missing: &str) -> Said {
@@ -151,16 +194,16 @@ mod tests {
         let nobody = |line, name, missing| {
             format!("line {line}: `{name}`: there is neither a user nor an alias `{missing}`")
         };
-        let circle = |line, name| {
-            format!("line {line}: `{name}` leads in a circle, and mail for it to nobody")
+        let circle = |line, name, around| {
+            format!("line {line}: `{name}` leads in a circle, and mail for it to nobody: {around}")
         };
         assert_eq!(
             told,
             [
                 nobody(2, "office", "no-such-user"),
-                circle(3, "a"),
-                circle(4, "b"),
-                circle(5, "self"),
+                circle(3, "a", "`a` → `b` → `a`"),
+                circle(4, "b", "`b` → `a` → `b`"),
+                circle(5, "self", "`self` → `self`"),
                 nobody(7, "members", "no-such-member"),
                 nobody(8, "owned", "no-such-owned"),
                 nobody(10, "gone", "nobody-here"),
@@ -180,9 +223,40 @@ mod tests {
             told.collect::<Vec<_>>(),
             [
                 nobody(1, "a@example.org", "no-one"),
-                circle(2, "b@example.org"),
-                circle(3, "c@example.org"),
+                circle(2, "b@example.org", "`b@example.org` → `c@example.org` → `b@example.org`"),
+                circle(3, "c@example.org", "`c@example.org` → `b@example.org` → `c@example.org`"),
             ],
+        );
+        let map = "[virtual]\ndomains = [\"example.org\"]\n[virtual.map]\n\
+                   \"x@example.org\" = \"y@example.org\"\n\"y@example.org\" = \"x@example.org\"\n\
+                   \"z@example.org\" = \"root\"\n";
+        let mut config = Config::parse(map, "").unwrap();
+        config.virtual_addresses.file = Some(file.clone());
+        let told = circles_of_virtual(&Arc::new(config), None).unwrap();
+        assert_eq!(told.iter().filter(|(of, _)| of.is_some()).count(), 2, "{told:?}");
+        let told = told.iter().filter(|(of, _)| of.is_none()).map(|(_, what)| what.to_string());
+        let told: Vec<String> = told.collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].ends_with("`x@example.org` → `y@example.org` → `x@example.org`"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_circle_that_leads_out_somewhere_is_told_once_with_its_members() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "into: one\none: two, out@example.net\ntwo: three\nthree: One\n\
+                    root: root, admin@example.net\n";
+        std::fs::write(dir.path().join("aliases"), text).unwrap();
+        let told = dead_ends(&Arc::new(Config::for_tests(dir.path())), None).unwrap();
+        let told: Vec<String> = told.iter().map(|(_, what)| what.to_string()).collect();
+        let around = "`one` → `two` → `three` → `one`";
+        assert_eq!(
+            told,
+            [format!(
+                "line 2: `one` leads in a circle, and to those alone that it names besides: {around}"
+            )]
         );
     }
 }

@@ -19,6 +19,7 @@ use super::table::Entry;
 use super::watched::{self, Owner};
 use crate::cause::Cause;
 use crate::config::{Config, Destination, Mailbox, NamedIn};
+use crate::lang::{Said, said, said_of};
 use crate::route;
 
 /// Aliases that lead to aliases, and targets of one name, at most.
@@ -70,16 +71,18 @@ pub(super) struct Resolution {
     /// Lists that cannot be read now.
     pub(super) unread: Vec<Cause>,
     /// What in lists is read as it is meant, though it is not written so.
-    pub(super) remarks: Vec<String>,
+    pub(super) remarks: Vec<Said>,
     /// OtherNames whose aliases say that mail is thrown away.
     pub(super) discards: Vec<String>,
+    /// Names and entries that lead to each other and by this to nobody, in this order.
+    pub(super) circles: Vec<Vec<String>>,
 }
 
 impl Resolution {
     /// Whether there is neither anybody nor anything wrong: it led in a circle.
     pub(super) fn is_empty(&self) -> bool {
-        let nothing = Self { remarks: self.remarks.clone(), ..Self::default() };
-        *self == nothing
+        let (remarks, circles) = (self.remarks.clone(), self.circles.clone());
+        *self == Self { remarks, circles, ..Self::default() }
     }
 
     /// Whether there is somebody behind it.
@@ -166,10 +169,9 @@ impl<'a> Expander<'a> {
 
     /// Where the text of a user's `.forward` sends mail. What this server does not do is
     /// a warning there, and the user's own mailbox gets a copy in its place.
-    pub(super) fn forward(self, user: &str, text: &str) -> io::Result<(Resolution, Vec<String>)> {
+    pub(super) fn forward(self, user: &str, text: &str) -> io::Result<(Resolution, Vec<Said>)> {
         let (targets, warnings) = listed(text);
-        let warnings = told(&warnings, &self.config.local, NamedIn::Forward);
-        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let mut warnings = told(&warnings, &self.config.local, NamedIn::Forward);
         let local = &self.config.local;
         let (commands, files) = (&local.allow_commands, &local.allow_files);
         let is_done = |target: &Target| match target {
@@ -181,7 +183,10 @@ impl<'a> Expander<'a> {
         let (done, undone): (Vec<_>, Vec<_>) = targets.into_iter().partition(is_done);
         for target in &undone {
             if let Target::List(path) = target {
-                warnings.push(format!("{}: a `.forward` includes no lists", path.display()));
+                warnings.push(said!(
+                    "{file}: a `.forward` includes no lists",
+                    "{file}: un `.forward` no incluye listas"; file = path.display()
+                ));
             }
         }
         let address = self.known_by(user, None);
@@ -192,7 +197,7 @@ impl<'a> Expander<'a> {
         let missing = missing.map(|user| Cause::NoSuchUser { user });
         let wrong = missing.chain(std::mem::take(&mut found.problems));
         let wrong = wrong.chain(std::mem::take(&mut found.unread));
-        warnings.extend(wrong.map(|cause| cause.to_string()));
+        warnings.extend(wrong.map(|cause| cause.said()));
         warnings.append(&mut found.remarks);
         let nowhere = found.boxes.is_empty()
             && found.remote.is_empty()
@@ -279,7 +284,8 @@ impl<'a> Expander<'a> {
         }
         let name = address.local_part().as_str().to_lowercase();
         let entry = self.names.entry(address);
-        let came_round = entry.as_ref().is_some_and(|entry| step.through.contains(&entry.key));
+        let entry_key = entry.as_ref().map(|entry| entry.key.clone());
+        let came_round = entry_key.as_ref().is_some_and(|key| step.through.contains(key));
         let entry = entry.filter(|_| !came_round);
         // Who lives here comes before those who catch what is for nobody.
         let is_for_all = |entry: &Entry| entry.is_catch_all;
@@ -311,8 +317,10 @@ impl<'a> Expander<'a> {
         }
         match self.required(&name) {
             Some(target) => self.waiting.push(step.on_to(&name, target)),
-            None if came_round => {}
-            None => self.nobody(&address.to_string(), step.owner),
+            None => match entry_key.filter(|_| came_round) {
+                Some(key) => self.found.circles.push(members(&key, &step.through)),
+                None => self.nobody(&address.to_string(), step.owner),
+            },
         }
         Ok(())
     }
@@ -419,9 +427,10 @@ impl<'a> Expander<'a> {
         for name in step.through.iter().rev().take_while(|name| *name != closed_by) {
             if let Some(account) = Account::find(name)? {
                 self.put(account.name, (name, step), true);
-                break;
+                return Ok(());
             }
         }
+        self.found.circles.push(members(closed_by, &step.through));
         Ok(())
     }
 
@@ -494,13 +503,21 @@ impl<'a> Expander<'a> {
         };
         let (targets, warnings) = listed(&text);
         let warnings = told(&warnings, &self.config.local, NamedIn::Include);
-        let remarks = warnings.iter().map(|what| format!("{shown}: {what}"));
+        let remarks = warnings.into_iter().map(|what| {
+            let list = Said::words(shown.to_string());
+            said_of!("{list}: {what}", "{list}: {what}"; list = list, what = what)
+        });
         self.found.remarks.extend(remarks);
         let named = (NamedIn::Include, Spoken::By(owner));
         let steps =
             targets.into_iter().map(|target| Step { target, named: named.clone(), ..step.clone() });
         self.wait(steps.collect());
     }
+}
+
+// What lies in a circle, from the one that closes it on.
+fn members(closed_by: &str, through: &[String]) -> Vec<String> {
+    through.iter().skip_while(|name| *name != closed_by).cloned().collect()
 }
 
 #[cfg(test)]

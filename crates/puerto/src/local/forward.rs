@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::failure::Failure;
 use crate::cause::Cause;
+use crate::lang::{Said, said};
 
 /// Octets of the file at most.
 const BOUND: u64 = 64 * 1024;
@@ -27,16 +28,26 @@ pub(super) enum Found {
 }
 
 /// Why a file is not heeded, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Unheeded {
-    #[error("it is not a regular file")]
     NoFile,
-    #[error("it belongs to somebody else")]
     Foreign,
-    #[error("everybody may write it: `chmod o-w` it")]
     Open,
-    #[error("it is larger than 64 KiB")]
     Large,
+}
+
+impl Unheeded {
+    pub(super) fn said(self) -> Said {
+        match self {
+            Self::NoFile => said!("it is not a regular file", "no es un fichero normal"),
+            Self::Foreign => said!("it belongs to somebody else", "es de otra persona"),
+            Self::Open => said!(
+                "everybody may write it: `chmod o-w` it",
+                "cualquiera puede escribir en él: hágale `chmod o-w`"
+            ),
+            Self::Large => said!("it is larger than 64 KiB", "pasa de 64 KiB"),
+        }
+    }
 }
 
 /// Reads the file. It is heeded if it is a plain file of the user's, or of root's, that

@@ -76,8 +76,10 @@ pub fn lmtp_server(config: &Config) -> Result<LmtpTarget, Cause> {
     }
     let addresses = std::net::ToSocketAddrs::to_socket_addrs(written);
     let first = addresses.and_then(|mut all| all.next().ok_or(io::ErrorKind::NotFound.into()));
+    let name = written.rsplit_once(':').map_or(&**written, |(name, _)| name);
+    let name = name.trim_matches(['[', ']']);
     first
-        .map(LmtpTarget::Address)
+        .map(|address| LmtpTarget::Host(name.into(), address))
         .map_err(|error| Cause::LmtpServerUnknown { server: written.clone(), error: error.into() })
 }
 

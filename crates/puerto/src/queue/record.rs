@@ -15,6 +15,7 @@ use puerto_spool::{Answer, MessageId, Settled, Settlement, SpoolError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::leases::Leases;
+use crate::cause::Cause;
 use crate::telemetry::{Event, MailLog};
 
 /// Settlements of one call at most: others wait for the index or the rows meanwhile.
@@ -159,15 +160,11 @@ impl Recorder {
                 | SpoolError::Damaged { .. }),
             )) => {
                 self.leases.release(&token);
-                self.warn(token.id, &format!("its settlement was not recorded: {error}"));
+                self.warn(token.id, &Cause::Unrecorded { error });
             }
             Some(Err(error)) => {
                 if !pending.quiet {
-                    let text = format!(
-                        "what became of its recipients is kept in memory until the spool can \
-                         record it: {error}"
-                    );
-                    self.warn(token.id, &text);
+                    self.warn(token.id, &Cause::RecordWaits { error });
                 }
                 self.state().refused.push(Pending { quiet: true, ..pending });
             }
@@ -175,9 +172,8 @@ impl Recorder {
         }
     }
 
-    fn warn(&self, id: MessageId, text: &str) {
-        let id = Some(id);
-        self.log.write(&Event::Notice { level: "warning", component: "qmgr", id, text });
+    fn warn(&self, id: MessageId, cause: &Cause) {
+        self.log.write(&Event::Remark { level: "warning", component: "qmgr", id, cause });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -231,12 +227,8 @@ async fn watch(mut written: mpsc::UnboundedReceiver<Written>, log: MailLog) {
             Ok(()) if is_gone => log.write(&Event::Removed { id }),
             Ok(()) => {}
             Err(error) => {
-                let text = format!(
-                    "what became of its recipients is not on disk; after a restart some may get \
-                     it again: {error}"
-                );
-                let id = Some(id);
-                log.write(&Event::Notice { level: "error", component: "qmgr", id, text: &text });
+                let cause = &Cause::RecordNotDurable { error };
+                log.write(&Event::Remark { level: "error", component: "qmgr", id, cause });
             }
         }
     }

@@ -1,11 +1,13 @@
 //! The sockets: bound once, accepted from until the server stops.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use puerto_smtp::Reply;
@@ -207,25 +209,13 @@ impl Listeners {
             // Before a handshake there is nothing to say on a port that begins with one.
             let words = if *service == Service::Submissions { Vec::new() } else { reply.clone() };
             if let Ok(listener) = opened {
-                doors.spawn(async move {
-                    loop {
-                        match listener.accept().await {
-                            Ok((client, _)) => drop(tokio::spawn(dismiss(client, words.clone()))),
-                            Err(_) => sleep(REST).await,
-                        }
-                    }
-                });
+                let next = move |context: &mut Knocking<'_>| listener.poll_accept(context);
+                doors.spawn(dismiss_all(next, words));
             }
         }
         if let Ok(listener) = self.unix.try_clone().and_then(tokio::net::UnixListener::from_std) {
-            doors.spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((client, _)) => drop(tokio::spawn(dismiss(client, reply.clone()))),
-                        Err(_) => sleep(REST).await,
-                    }
-                }
-            });
+            let next = move |context: &mut Knocking<'_>| listener.poll_accept(context);
+            doors.spawn(dismiss_all(next, reply));
         }
         while doors.join_next().await.is_some() {}
         std::future::pending().await
@@ -255,6 +245,22 @@ impl Listeners {
         // Without its privileges the daemon may not be able to; the next start does it.
         if let Some(path) = &self.socket_path {
             let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Whoever waits for somebody to come.
+type Knocking<'a> = std::task::Context<'a>;
+
+// Says the same to all who come; `next` says who it is, and where from.
+async fn dismiss_all<C: AsyncRead + AsyncWrite + Unpin + Send + 'static, A>(
+    mut next: impl FnMut(&mut Knocking<'_>) -> Poll<io::Result<(C, A)>>,
+    words: Vec<u8>,
+) {
+    loop {
+        match poll_fn(&mut next).await {
+            Ok((client, _)) => drop(tokio::spawn(dismiss(client, words.clone()))),
+            Err(_) => sleep(REST).await,
         }
     }
 }

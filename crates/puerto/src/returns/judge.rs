@@ -1,12 +1,13 @@
 //! Whether a report is to be believed, and which message it belongs to.
 
-use std::fmt;
-
 use puerto_smtp::{Address, Verp};
 use puerto_spool::MessageId;
 
 use super::Known;
+use crate::cause::Cause;
+use crate::cause::field::Spoken;
 use crate::explain::{Fate, News, Returned};
+use crate::lang::said;
 
 /// Messages that are looked at for one report.
 const MOST: usize = 20;
@@ -47,23 +48,31 @@ pub(super) enum Doubt {
     OtherRecipient(MessageId, String),
 }
 
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this report is noted with no message of ours: ")?;
-        match self {
-            Self::SaysNothing => f.write_str("it names no recipient"),
-            Self::OtherFeedback(kind) => write!(f, "{kind} is no complaint of a message"),
-            Self::NamesNoMessage => f.write_str("it names no message"),
-            Self::UnknownMessage(id) => {
-                write!(f, "nothing is known of the message that it names, {id}")
-            }
-            Self::OtherSender(id) => {
-                write!(f, "{id}, which it names, was sent from another address than it came to")
-            }
-            Self::OtherRecipient(id, to) => {
-                write!(f, "{id}, which it names, was not sent to {to}")
-            }
-        }
+impl Doubt {
+    /// The same for the log and for people.
+    pub(super) fn cause(&self) -> Cause {
+        let why = match self {
+            Self::SaysNothing => said!("it names no recipient", "no nombra a ningún destinatario"),
+            Self::OtherFeedback(kind) => said!(
+                "{kind} is no complaint of a message", "{kind} no es una queja de un mensaje";
+                kind = kind
+            ),
+            Self::NamesNoMessage => said!("it names no message", "no nombra ningún mensaje"),
+            Self::UnknownMessage(id) => said!(
+                "nothing is known of the message that it names, {id}",
+                "nada se sabe del mensaje que nombra, {id}"; id = id
+            ),
+            Self::OtherSender(id) => said!(
+                "{id}, which it names, was sent from another address than it came to",
+                "{id}, al que nombra, se envió desde otra dirección que aquella a la que ha llegado";
+                id = id
+            ),
+            Self::OtherRecipient(id, to) => said!(
+                "{id}, which it names, was not sent to {to}",
+                "{id}, al que nombra, no se envió a {to}"; id = id, to = to
+            ),
+        };
+        Cause::ReportDoubted { why: Spoken::of(&why) }
     }
 }
 

@@ -179,8 +179,8 @@ fn look(candidate: &Candidate, config: &Config, known: &dyn Known, log: &MailLog
             }));
         }),
         Err(doubt) => {
-            let (id, text) = (Some(candidate.id), doubt.to_string());
-            log.write(&Event::Notice { level: "info", component: "bounce", id, text: &text });
+            let (id, cause) = (candidate.id, &doubt.cause());
+            log.write(&Event::Remark { level: "info", component: "bounce", id, cause });
         }
     }
 }

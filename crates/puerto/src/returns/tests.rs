@@ -40,6 +40,7 @@ fn events(outbox: &Outbox, came_to: &str, octets: &[u8]) -> Vec<String> {
                 later.explanation.unwrap_or_default()
             ),
             Event::Notice { text, .. } => (*text).to_owned(),
+            Event::Remark { cause, .. } => cause.to_string(),
             other => format!("{other:?}"),
         });
     });

@@ -394,6 +394,17 @@ pub enum Event<'a> {
         /// What it says, in English; of any length.
         text: &'a str,
     },
+    /// The same about a message, as a value that `puerto why` says in each language.
+    Remark {
+        /// `info`, `warning`, `error`.
+        level: &'static str,
+        /// The part of the server that says so, by its name in Postfix.
+        component: &'static str,
+        /// The message.
+        id: MessageId,
+        /// What is said of it.
+        cause: &'a Cause,
+    },
 }
 
 impl Event<'_> {
@@ -409,9 +420,9 @@ impl Event<'_> {
             Self::FromLocalUser { .. } => "pickup",
             Self::Prepared(_) => "cleanup",
             Self::Queued { .. } | Self::Removed { .. } | Self::Expired { .. } => "qmgr",
-            Self::Delivery(Delivery { component, .. }) | Self::Notice { component, .. } => {
-                component
-            }
+            Self::Delivery(Delivery { component, .. })
+            | Self::Notice { component, .. }
+            | Self::Remark { component, .. } => component,
             Self::Notification { .. } | Self::Later(_) => "bounce",
         }
     }

@@ -68,6 +68,11 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.maybe("id", id.as_ref());
             object.text("text", text);
         }
+        Event::Remark { level, id, cause, .. } => {
+            object.text("level", level);
+            object.text("id", id);
+            object.text("text", cause);
+        }
     }
     out.push('}');
 }
@@ -88,7 +93,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Later(_) => "later",
         Event::Removed { .. } => "removed",
         Event::Expired { .. } => "expired",
-        Event::Notice { .. } => "notice",
+        Event::Notice { .. } | Event::Remark { .. } => "notice",
     }
 }
 

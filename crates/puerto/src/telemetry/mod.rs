@@ -350,8 +350,8 @@ impl Form {
 fn severity(event: &Event<'_>) -> u8 {
     match event {
         Event::Notice { level: "fatal", .. } => 2,
-        Event::Notice { level: "error", .. } => 3,
-        Event::Notice { level: "warning", .. } => 4,
+        Event::Notice { level: "error", .. } | Event::Remark { level: "error", .. } => 3,
+        Event::Notice { level: "warning", .. } | Event::Remark { level: "warning", .. } => 4,
         _ => 6,
     }
 }

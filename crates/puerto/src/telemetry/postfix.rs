@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use puerto_mail::date::push_number;
+use puerto_spool::MessageId;
 
 use crate::cause::Cause;
 
@@ -87,16 +88,19 @@ fn body(out: &mut String, event: &Event<'_>) {
             bracketed(out, " from=", from);
             out.push_str(", status=expired, returned to sender");
         }
-        Event::Notice { level, id, text, .. } => {
-            if *level != "info" {
-                let _ = write!(out, "{level}: ");
-            }
-            if let Some(id) = id {
-                let _ = write!(out, "{id}: ");
-            }
-            clean::plain(out, text);
-        }
+        Event::Notice { level, id, text, .. } => notice(out, level, id.as_ref(), text),
+        Event::Remark { level, id, cause, .. } => notice(out, level, Some(id), &cause.text()),
     }
+}
+
+fn notice(out: &mut String, level: &str, id: Option<&MessageId>, text: &str) {
+    if level != "info" {
+        let _ = write!(out, "{level}: ");
+    }
+    if let Some(id) = id {
+        let _ = write!(out, "{id}: ");
+    }
+    clean::plain(out, text);
 }
 
 fn later(out: &mut String, later: &Later<'_>) {

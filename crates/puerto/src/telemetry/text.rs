@@ -26,9 +26,12 @@ fn colour_of(event: &Event<'_>) -> Option<&'static str> {
         Event::Delivery(Delivery { status: DeliveryStatus::Deferred, .. }) => Some(YELLOW),
         Event::Delivery(_) | Event::Reject(_) | Event::Expired { .. } => Some(RED),
         Event::Notice { level: "warning", .. }
+        | Event::Remark { level: "warning", .. }
         | Event::SessionProblem { .. }
         | Event::LoginFailed { .. } => Some(YELLOW),
-        Event::Notice { level: "error" | "fatal", .. } => Some(RED),
+        Event::Notice { level: "error" | "fatal", .. } | Event::Remark { level: "error", .. } => {
+            Some(RED)
+        }
         Event::Connect { .. } | Event::Disconnect { .. } | Event::Prepared(_) => Some(DIM),
         _ => None,
     }
@@ -113,6 +116,10 @@ fn body(out: &mut String, event: &Event<'_>) {
                 let _ = write!(out, "{id}: ");
             }
             clean::plain(out, text);
+        }
+        Event::Remark { level, id, cause, .. } => {
+            let _ = write!(out, "{level}: {}: {id}: ", event.component());
+            clean::plain(out, cause.text());
         }
     }
 }

@@ -11,8 +11,8 @@ use super::{Bounds, Options, PostgresStore, options};
 use crate::contract::{alike, attempt, message};
 use crate::postgres::core::LANES;
 use crate::{
-    Backend, ClaimRequest, Desk as _, Disposition, Edit, Hindrance, Lease, MessageId, PageRequest,
-    SpoolError, Store as _, Timestamp, Work as _,
+    Backend, ClaimRequest, Content, Desk as _, Disposition, Edit, Hindrance, Lease, MessageId,
+    PageRequest, SpoolError, Store as _, Timestamp, Work as _,
 };
 
 /// Everything is anybody's from the beginning.
@@ -386,6 +386,50 @@ fn sessions_that_are_terminated_lose_nothing() {
     assert_eq!(got, taken);
 }
 
+// From here on a COMMIT waits.
+fn wait_for_nobody(cluster: &Cluster) {
+    cluster.run("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (nobody)'");
+    cluster.run("SELECT pg_reload_conf()");
+    until("it is so", || {
+        let shown = cluster.in_database("postgres", "SHOW synchronous_standby_names");
+        shown.unwrap().as_deref() == Some("ANY 1 (nobody)")
+    });
+}
+
+#[test]
+fn a_message_that_was_taken_over_is_new_though_the_answer_to_its_commit_was_lost() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("source");
+    let from = PostgresStore::open(options(&cluster, &url, "one")).unwrap();
+    let id = commit(&from, "a@one.example").unwrap();
+    let entry = from.get(id).wait().unwrap();
+    cluster.database("lost");
+    let wire = Wire::to(cluster.port);
+    let url = cluster.url("lost", wire.port);
+    let one = PostgresStore::open(options(&cluster, &url, "two")).unwrap();
+    wait_for_nobody(&cluster);
+    let answer = one.adopt(&entry, Content::Memory(b"hello\r\n".to_vec()));
+    let waiting = |event: &str, query: &str| {
+        let count = format!(
+            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = 'lost' AND {event} \
+               AND query LIKE '{query}'"
+        );
+        cluster.in_database("postgres", &count).unwrap().as_deref() == Some("1")
+    };
+    until("its commit waits", || waiting("wait_event = 'SyncRep'", "COMMIT%"));
+    wire.cut();
+    wire.mend();
+    until("it is tried again", || waiting("wait_event_type = 'Lock'", "%INSERT INTO message%"));
+    cluster.run("ALTER SYSTEM RESET synchronous_standby_names");
+    cluster.run("SELECT pg_reload_conf()");
+    assert_eq!(answer.wait(), Ok(true));
+    let again = one.adopt(&entry, Content::Memory(b"hello\r\n".to_vec())).wait();
+    assert_eq!(again, Ok(false), "now it is there");
+}
+
 #[test]
 fn what_no_standby_has_confirmed_is_not_taken() {
     if !cluster::is_there() {
@@ -395,12 +439,7 @@ fn what_no_standby_has_confirmed_is_not_taken() {
     let url = cluster.database("alone");
     let one = PostgresStore::open(options(&cluster, &url, "one")).unwrap();
     commit(&one, "a@one.example").unwrap();
-    cluster.run("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (nobody)'");
-    cluster.run("SELECT pg_reload_conf()");
-    until("it is so", || {
-        let shown = cluster.in_database("alone", "SHOW synchronous_standby_names");
-        shown.unwrap().as_deref() == Some("ANY 1 (nobody)")
-    });
+    wait_for_nobody(&cluster);
     let id = one.new_id();
     let waits = one.commit(message(id, &["b@one.example"], b"", one.clock().now()));
     until("its commit waits", || {

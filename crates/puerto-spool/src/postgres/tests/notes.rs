@@ -43,6 +43,13 @@ fn what_one_node_has_noted_any_other_tells() {
         of_one.keep(notes).wait().unwrap();
     }
     of_two.keep(vec![note(7, 50)]).wait().unwrap();
+    let (mut place, mut read) = (0, Vec::new());
+    while let Some((notes, behind)) = of_two.behind(place).wait().unwrap() {
+        place = behind;
+        read.extend(notes);
+    }
+    assert_eq!(read.len(), 201);
+    assert_eq!((&read[0], &read[200]), (&note(0, 0), &note(7, 50)));
     // A node that is dead tells nothing any more; what it has noted is there.
     drop(of_one);
     one.close();

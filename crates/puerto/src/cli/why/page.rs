@@ -13,7 +13,7 @@ use crate::control::{MatchView, Standing, UnknownView};
 use crate::explain;
 use crate::finding::page::{BAD, FAINT, GOOD, TITLE, UNSURE, paint};
 use crate::history::Happened;
-use crate::history::fact::{Changed, Fact, Ready, Tried};
+use crate::history::fact::{self, Changed, Fact, Ready, Tried};
 use crate::lang::layout::table;
 use crate::lang::{Language, Said, Text, quoted, said, said_of};
 
@@ -498,7 +498,10 @@ fn other(happened: &Happened) -> Said {
             to.as_deref().map(printable).as_deref(),
             &printable(complaint.as_deref().unwrap_or(text)),
         ),
-        Fact::Notice { text, .. } => quoted(&printable(text)),
+        Fact::Notice { text, cause, .. } => match fact::known(cause.as_ref()) {
+            Some(cause) => Said::of_both(|language| printable(&cause.said().of(language))),
+            None => quoted(&printable(text)),
+        },
         _ => Said::default(),
     }
 }

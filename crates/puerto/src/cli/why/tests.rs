@@ -47,6 +47,10 @@ fn waiting() -> StoryView {
         "kind": "sender delay notification", "notification": "0A1B2C3D4E60"}));
     events.push(json!({"at": "2026-11-24T12:09:00Z", "event": "notice", "level": "info",
         "component": "qmgr", "text": "to be tried now by uid 0"}));
+    // As an older version noted it and as this one does.
+    events.push(json!({"at": "2026-11-24T12:09:30Z", "event": "notice", "level": "info",
+        "component": "qmgr", "text": "to be tried now by uid 0",
+        "cause": {"by-hand.tried": {"uid": 0}}}));
     let recipient = json!({"address": "you@example.net", "state": "waiting", "attempts": 7,
         "next_attempt": "2026-11-24T12:20:00Z", "last": null});
     view(

@@ -147,11 +147,15 @@ async fn lmtp_gives_each_recipient_its_own_reply() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lmtp");
     let peers = [Peer::start(&[script]).await, Peer::start_at(&path, script)];
-    let targets = [LmtpTarget::Address(peers[0].address), LmtpTarget::Path(path)];
+    let targets =
+        [LmtpTarget::Host("mail.inside".into(), peers[0].address), LmtpTarget::Path(path)];
     for (peer, target) in peers.iter().zip(targets) {
+        let is_host = matches!(target, LmtpTarget::Host(..));
         let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 2), &target).await;
         assert_eq!(report.outcomes[0].text(), "250 2.1.5 saved");
         assert_eq!(report.outcomes[0].component, "lmtp");
+        let by_name = report.outcomes[0].relay.starts_with("mail.inside[127.0.0.1]:");
+        assert_eq!(by_name, is_host, "{}", report.outcomes[0].relay);
         assert_eq!(report.outcomes[1].status, DeliveryStatus::Bounced);
         peer.check();
     }

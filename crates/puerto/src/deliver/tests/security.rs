@@ -275,7 +275,11 @@ async fn mail_that_goes_in_plain_text_although_tls_was_offered_is_logged_with_th
         let logged = Arc::new(std::sync::Mutex::new(Vec::new()));
         let lines = Arc::clone(&logged);
         let log = crate::telemetry::MailLog::new(move |event| {
-            lines.lock().unwrap().push(format!("{event:?}"));
+            let words = match event {
+                crate::telemetry::Event::Remark { cause, .. } => cause.to_string(),
+                _ => String::new(),
+            };
+            lines.lock().unwrap().push(format!("{event:?} {words}"));
         });
         let remote = remote(patient()).with_log(log);
         let report = remote.deliver(&with_tls(TlsLevel::Opportunistic, &peer)).await;

@@ -101,9 +101,12 @@ impl Given<'_> {
             NOTIFICATION_OF => Fact::NotificationOf { kind: self.text(), about: self.text() },
             REMOVED => Fact::Removed,
             EXPIRED => Fact::Expired,
-            NOTICE => {
-                Fact::Notice { level: self.text(), component: self.text(), text: self.text() }
-            }
+            NOTICE => Fact::Notice {
+                level: self.text(),
+                component: self.text(),
+                text: self.text(),
+                cause: self.maybe().and_then(|cause| serde_json::from_str(&cause).ok()),
+            },
             LATER => Fact::Later {
                 report: self.text(),
                 news: self.text(),

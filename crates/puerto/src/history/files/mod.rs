@@ -8,6 +8,7 @@
 
 mod volume;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -147,15 +148,10 @@ impl Files {
         }) {
             shelf.seal(&self.folder)?;
         }
-        let open = match &mut shelf.open {
-            Some(open) => open,
-            none => {
-                DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
-                let made = Open::make(&self.folder, shelf.next, first.at)?;
-                shelf.next = shelf.next.saturating_add(1);
-                none.insert(made)
-            }
-        };
+        if shelf.open.is_none() {
+            self.begin(shelf, first.at)?;
+        }
+        let Some(open) = &mut shelf.open else { return Ok(()) };
         let mut octets = Vec::new();
         let places: Vec<u64> = notes
             .iter()
@@ -170,6 +166,26 @@ impl Files {
             open.note(note, place);
         }
         open.length += octets.len() as u64;
+        Ok(())
+    }
+}
+
+impl Files {
+    // The folder may have come after the first look at it, as a disk that is mounted late does.
+    fn begin(&self, shelf: &mut Shelf, at: Timestamp) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
+        let made = match Open::make(&self.folder, shelf.next, at) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                *shelf = Shelf { enough: shelf.enough, ..self.look()? };
+                if shelf.open.is_some() {
+                    return Ok(());
+                }
+                Open::make(&self.folder, shelf.next, at)?
+            }
+            made => made?,
+        };
+        shelf.next = shelf.next.saturating_add(1);
+        shelf.open = Some(made);
         Ok(())
     }
 }
@@ -223,6 +239,26 @@ impl Archive for Files {
                 ids.extend(sealed.under(&files.folder, key, limit)?);
             }
             Ok(ids.into_iter().rev().take(limit).map(MessageId::from_u64).collect())
+        })
+    }
+
+    fn behind(&self, place: u64) -> Answer<Option<(Vec<Note>, u64)>> {
+        self.with(|files, shelf| {
+            // What is open has a number, too, and is read like the others.
+            let open = shelf.open.as_ref().map(Open::number);
+            for number in shelf.sealed.iter().map(Sealed::number).chain(open) {
+                let (of, at) = ((place >> 32) as u32, place & u64::from(u32::MAX));
+                let at = match number.cmp(&of) {
+                    Ordering::Less => continue,
+                    Ordering::Equal => at,
+                    Ordering::Greater => 0,
+                };
+                let (notes, behind) = volume::read_from(&files.folder, number, at)?;
+                if !notes.is_empty() {
+                    return Ok(Some((notes, u64::from(number) << 32 | behind)));
+                }
+            }
+            Ok(None)
         })
     }
 

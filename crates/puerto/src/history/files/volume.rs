@@ -10,8 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -89,6 +89,29 @@ fn next(from: &mut impl Read) -> Option<(Note, u64)> {
         return None;
     }
     Some((decode(&octets)?, (HEAD + length) as u64))
+}
+
+/// Octets of notes that are read at once, about.
+const PIECE: u64 = 1 << 20;
+
+/// Some notes of a file from a place in it on, and the place behind them; none at its end, and
+/// of a file that is none of a history.
+pub(super) fn read_from(folder: &Path, number: u32, at: u64) -> io::Result<(Vec<Note>, u64)> {
+    let mut file = File::open(path(folder, number))?;
+    let mut magic = [0; START as usize];
+    let is_one = file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
+    let (mut notes, start) = (Vec::new(), at.max(START));
+    let mut place = start;
+    file.seek(SeekFrom::Start(start))?;
+    let mut reader = BufReader::with_capacity(256 << 10, &file);
+    while is_one
+        && place - start < PIECE
+        && let Some((note, octets)) = next(&mut reader)
+    {
+        notes.push(note);
+        place += octets;
+    }
+    Ok((notes, place))
 }
 
 fn sizes(head: [u8; HEAD]) -> Option<(usize, u32)> {
@@ -179,15 +202,16 @@ fn count(entries: usize) -> io::Result<u32> {
 // Whole or not at all.
 fn replace(path: &Path, octets: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = create(&beside)?;
+    let mut file = creating().create(true).truncate(true).open(&beside)?;
     file.write_all(octets)?;
     file.sync_data()?;
     fs::rename(&beside, path)
 }
 
-fn create(path: &Path) -> io::Result<File> {
+fn creating() -> OpenOptions {
     let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(true).mode(0o640).open(path)
+    options.read(true).write(true).mode(0o640);
+    options
 }
 
 /// The file that is written.
@@ -202,9 +226,9 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// A new one, for notes from a time on.
+    /// A new one, for notes from a time on. One that is there is never touched.
     pub(super) fn make(folder: &Path, number: u32, first: Timestamp) -> io::Result<Self> {
-        let mut file = create(&path(folder, number))?;
+        let mut file = creating().create_new(true).open(path(folder, number))?;
         file.write_all(MAGIC)?;
         Ok(Self { number, file, length: START, first, contents: Contents::default() })
     }
@@ -248,6 +272,10 @@ impl Open {
             self.first = note.at;
         }
         self.contents.add(note, self.length + behind);
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Whether there are no notes in it.
@@ -321,6 +349,10 @@ impl Sealed {
         let at = |millis: Option<i64>| Timestamp::from_millis(millis.unwrap_or_default());
         let octets = data + INDEX_HEAD + tables;
         Ok(Self { number, octets, first: at(first), last: at(last), ids, keys })
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// A file that nobody can read: it is there until it is too old.

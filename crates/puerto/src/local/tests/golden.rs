@@ -28,9 +28,13 @@ impl Told {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&notices);
         let log = MailLog::new(move |event| {
-            if let Event::Notice { level, component, text, .. } = event {
-                written.lock().unwrap().push(format!("  {level} {component}: {text}\n"));
-            }
+            let said = match event {
+                Event::Notice { level, component, text, .. } => (level, component, *text),
+                Event::Remark { level, component, cause, .. } => (level, component, &*cause.text()),
+                _ => return,
+            };
+            let (level, component, text) = said;
+            written.lock().unwrap().push(format!("  {level} {component}: {text}\n"));
         });
         let house = House::with_log("", log);
         let chain: String = (1..30).map(|n| format!("on{n}: on{}\n", n + 1)).collect();

@@ -505,6 +505,7 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Notification { kind, .. } => Some((*kind).to_owned()),
         Event::Expired { .. } => Some("expired".to_owned()),
         Event::Notice { text, .. } => Some(format!("notice: {text}")),
+        Event::Remark { cause, .. } => Some(format!("notice: {cause}")),
         _ => None,
     }
 }

@@ -26,7 +26,7 @@ use crate::cli::lab::show::{BAD, FAINT, GOOD, LATER, Show, TITLE, paint};
 use crate::cli::output::{columns, printable};
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::lang::layout::{table, whole};
-use crate::lang::{Language, Said, Text};
+use crate::lang::{Language, Said, Text, said};
 use crate::serve::Daemon;
 
 /// The gateway's domain, host, alias and address.
@@ -47,6 +47,26 @@ pub(super) fn folder_of(class: &Path, student: u8) -> PathBuf {
 /// Who writes a student's letters.
 pub(super) fn sender(student: u8) -> String {
     format!("{0}@{0}.{DOMAIN}", name_of(student))
+}
+
+/// The student of a number, if the class in a folder has one.
+pub(super) fn student(class: &Path, number: u64) -> Result<u8, Failure> {
+    let wrong = |said| Failure::new(Sysexit::Arguments, said);
+    let Some(Kind::Class(count)) = Memory::of(class)?.map(|memory| memory.kind) else {
+        return Err(wrong(said!(
+            "the lab in {folder} is no class, and has no students: leave --student out",
+            "el laboratorio de {folder} no es una clase ni tiene estudiantes: quite --student";
+            folder = class.display()
+        )));
+    };
+    let student = u8::try_from(number).ok().filter(|number| (1..=count).contains(number));
+    student.ok_or_else(|| {
+        wrong(said!(
+            "there is no student {number}: this class has those from 1 to {count}",
+            "no hay ningún estudiante {number}: esta clase tiene los números del 1 al {count}";
+            number = number, count = count
+        ))
+    })
 }
 
 fn name_of(student: u8) -> String {
@@ -438,6 +458,12 @@ mod tests {
             Ok(class) => class,
             Err(failure) => panic!("{}", failure.of(Language::English)),
         };
+        assert_eq!(super::student(&place, 4).ok(), Some(4));
+        for number in [0, 5, 300] {
+            let refused = super::student(&place, number).unwrap_err().of(Language::English);
+            assert!(refused.contains("those from 1 to 4"), "{refused}");
+        }
+        assert!(super::student(folder.path(), 1).is_err(), "no class is there");
         let port = class.lab.mx_port();
         let relay = |student, text: &str| {
             let file = folder_of(&place, student).join(CONFIG);

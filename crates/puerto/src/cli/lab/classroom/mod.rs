@@ -130,7 +130,7 @@ pub(super) struct SendArgs {
     /// In a class: by the server of this student
     #[arg(es = "En una clase: por el servidor de este estudiante")]
     #[arg(long, value_name = "N")]
-    student: Option<u8>,
+    student: Option<u64>,
     /// Hand it in by SMTP instead of by the socket of sendmail
     #[arg(es = "La entrega por SMTP en vez de por el socket de sendmail")]
     #[arg(long)]
@@ -465,7 +465,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     let running = home::running(arguments.which.folder.as_deref())?;
-    let folder = match arguments.student {
+    let student = arguments.student.map(|number| class::student(&running, number)).transpose()?;
+    let folder = match student {
         Some(student) => class::folder_of(&running, student),
         None => running,
     };
@@ -483,7 +484,7 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
         }
         (false, _) => Counter::Socket(&socket),
     };
-    let from = match (&arguments.from, arguments.student) {
+    let from = match (&arguments.from, student) {
         (Some(from), _) => from.clone(),
         (None, Some(student)) => class::sender(student),
         (None, None) => exercise::STUDENT.to_owned(),
