@@ -36,10 +36,10 @@ kinds! {
     NO_FOLDER = "dkim.no-folder" Warning:
         "{folder} is no folder, so mail leaves unsigned",
         "{folder} no es una carpeta, así que el correo sale sin firmar";
-    NO_PASSWORD = "password.empty" Warning:
+    NO_PASSWORD = "password.empty" Error:
         "{file} holds no password", "{file} no contiene ninguna contraseña",
         "write it into the first line", "escríbala en la primera línea";
-    HIDDEN_PASSWORD = "password.hidden" Warning:
+    HIDDEN_PASSWORD = "password.hidden" Error:
         "{user}, as whom the server runs, may not read {file}; run: chgrp $(id -g {user}) {file} && \
          chmod 0640 {file}",
         "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: chgrp $(id \
@@ -93,6 +93,10 @@ kinds! {
 
 /// The name of a line of a map that cannot be understood.
 const BROKEN: &str = "virtual.broken";
+/// The name of what cannot be used.
+const UNUSABLE: &str = "key.unusable";
+/// The name of what cannot be read, where the server runs and mail waits for it.
+const AWAITED: &str = "file.awaited";
 
 /// What was found about one key.
 #[derive(Debug)]
@@ -139,10 +143,11 @@ impl Tried {
         self.finding.severity == Severity::Error && !self.is_unseen
     }
 
-    /// Whether the daemon would not start. For one line of a map all mail would be a high
-    /// price, so that only what the line is about waits.
+    /// Whether the daemon would not start. For one line of a map, or one relay's password, all
+    /// mail would be a high price, so that only what needs them waits.
     pub(super) fn stops(&self) -> bool {
-        self.is_error() && self.finding.id != BROKEN
+        let some = [BROKEN, AWAITED, NO_PASSWORD.id, HIDDEN_PASSWORD.id];
+        self.is_error() && !some.contains(&self.finding.id)
     }
 }
 
@@ -179,7 +184,7 @@ impl Trial<'_> {
 
     // Its words say what is to be done, too.
     fn bare(&mut self, severity: Severity, key: &'static str, is_unseen: bool, what: Said) {
-        self.tried(key, Finding::new("key.unusable", severity, what, Said::default()), is_unseen);
+        self.tried(key, Finding::new(UNUSABLE, severity, what, Said::default()), is_unseen);
     }
 
     fn tried(&mut self, key: &'static str, finding: Finding, is_unseen: bool) {
@@ -188,13 +193,28 @@ impl Trial<'_> {
 
     // What the system says of an open or a bind, by what it means for a start.
     fn failed(&mut self, severity: Severity, key: &'static str, about: &str, error: &io::Error) {
+        self.unread((UNUSABLE, severity), key, about, error);
+    }
+
+    // The same of what mail waits for.
+    fn awaited(&mut self, key: &'static str, about: &str, error: &io::Error) {
+        self.unread((AWAITED, Severity::Error), key, about, error);
+    }
+
+    fn unread(
+        &mut self,
+        (id, severity): (&'static str, Severity),
+        key: &'static str,
+        about: &str,
+        error: &io::Error,
+    ) {
         // An error with words of its own is a judgement, whoever asks.
         let is_ours = error.get_ref().is_some();
         let is_denied = error.kind() == io::ErrorKind::PermissionDenied && !is_ours;
         let is_unseen = is_denied && !nix::unistd::geteuid().is_root();
         let what = said_of!("{about}: {error}", "{about}: {error}";
             about = Said::words(about), error = rights::said(error));
-        self.bare(severity, key, is_unseen, what);
+        self.tried(key, Finding::new(id, severity, what, Said::default()), is_unseen);
     }
 
     // The default is made by `puerto setup`; who wrote another name means one that exists.
@@ -277,7 +297,7 @@ impl Trial<'_> {
                 {
                     self.add(key, HIDDEN_PASSWORD.put("user", &config.user).put("file", &file));
                 }
-                Err(error) => self.failed(Severity::Warning, key, &file, &error),
+                Err(error) => self.awaited(key, &file, &error),
             }
         }
     }
@@ -319,6 +339,7 @@ impl Trial<'_> {
     // What mail waits for while it cannot be read or reached.
     fn addresses(&mut self, config: &Config) {
         let table = config.virtual_addresses.file.iter().map(|file| ("virtual.file", file));
+        // Of these, who cannot be read is asked for at the next hop.
         let lists = config.relay_recipients.iter().filter_map(|who| match who {
             Inhabitant::File(file) => Some(("relay_recipients", file)),
             Inhabitant::Listed(_) => None,
@@ -326,8 +347,11 @@ impl Trial<'_> {
         for (key, file) in table.chain(lists) {
             let opened =
                 rights::act(self.service.as_ref(), || rights::open_to_read(file, None).map(drop));
-            if let Err(error) = opened {
-                self.failed(Severity::Warning, key, &file.display().to_string(), &error);
+            let shown = file.display().to_string();
+            match opened {
+                Err(error) if key == "virtual.file" => self.awaited(key, &shown, &error),
+                Err(error) => self.failed(Severity::Warning, key, &shown, &error),
+                Ok(()) => {}
             }
         }
         let file = config.virtual_addresses.file.iter();
