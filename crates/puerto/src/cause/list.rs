@@ -147,6 +147,9 @@ causes! {
     AddressAvoided { address: String, receiver: String } = "route.address-avoided"
         ["{address} is not sent from: no name leads back to it (PTR and its address), and {receiver} turns such mail away",
          "no se envía desde {address}: ningún nombre vuelve a ella (PTR y su dirección) y {receiver} rechaza ese correo"];
+    OwnRescue {} = "route.own-rescue"
+        ["it leads back to this server, which would send what is refused round and round",
+         "vuelve a este servidor, que haría dar vueltas a lo que se rechaza"];
     OwnLiteral { literal: String } = "route.own-literal"
         ["mail for {literal} loops back to this server, which has no mailboxes at that address",
          "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]
@@ -482,6 +485,18 @@ causes! {
     Parked { why: Box<Cause> } = "queue.parked"
         ["its destination asked for a pause, in which no attempt is spent: {why}",
          "su destino pidió una pausa, en la que no se gasta ningún intento: {why}"];
+    ToRescue { relay: String, why: Box<Cause> } = "queue.to-rescue"
+        ["{why}; the rescue route {relay} is tried, since another address would not meet that",
+         "{why}; se prueba la ruta de rescate {relay}, pues otra dirección no encontraría eso"];
+    ByRescue { relay: String, why: Box<Cause> } = "queue.by-rescue"
+        ["it goes by the rescue route {relay}, since the direct way failed: {why}",
+         "va por la ruta de rescate {relay}, pues la vía directa ha fallado: {why}"];
+    RescueFailed { last: Box<Cause>, why: Box<Cause> } = "queue.rescue-failed"
+        ["{last}; this was the rescue route, since the direct way failed: {why}",
+         "{last}; era la ruta de rescate, pues la vía directa falló: {why}"];
+    PortClosed { destinations: u64 } = "queue.port-closed"
+        ["nothing outside answers on port 25: {destinations} destinations in different networks could not be reached, and no other was meanwhile",
+         "nada responde fuera en el puerto 25: no se ha podido llegar a {destinations} destinos de redes distintas, ni entretanto a ningún otro"];
     Expired { last: Box<Cause> } = "queue.expired"
         ["delivery time expired; last try: {last}",
          "se agotó el plazo; último intento: {last}"];

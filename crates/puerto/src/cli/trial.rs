@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use crate::accounts::{Book, BookError};
-use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
+use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said_of, spool_error};
@@ -258,10 +258,13 @@ impl Trial<'_> {
     }
 
     fn passwords(&mut self, config: &Config) {
-        let logins = config.relays().filter_map(|relay| Some((relay.route, relay.login?)));
-        for (route, login) in logins {
-            let of_route = route.is_some();
-            let key = if of_route { "route.password_file" } else { "relayhost_password_file" };
+        let logins = config.relays().filter_map(|relay| Some((relay.named, relay.login?)));
+        for (named, login) in logins {
+            let key = match named {
+                Named::Relayhost => "relayhost_password_file",
+                Named::Route(_) => "route.password_file",
+                Named::Rescue => "rescue.password_file",
+            };
             let file = login.password_file.display().to_string();
             let read = || rights::read_secret(&login.password_file);
             // First as root, who trusts no names in others' folders.

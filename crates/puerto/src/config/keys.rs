@@ -66,6 +66,8 @@ pub(super) struct Draft {
     pub(super) helo: Option<String>,
     pub(super) node: Option<String>,
     pub(super) pickup_directory: Option<Option<std::path::PathBuf>>,
+    pub(super) rescue_user: Option<String>,
+    pub(super) rescue_password_file: Option<std::path::PathBuf>,
 }
 
 /// A route while it is read.
@@ -121,6 +123,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
     ("dkim", Text::new("Signing.", "Firma.")),
     ("accounts", Text::new("Who may log in.", "Quién puede identificarse.")),
     ("delivery", Text::new("How mail leaves.", "Cómo sale el correo.")),
+    (
+        "rescue",
+        Text::new(
+            "A relay for mail that receivers do not take from this server's own address: refused for its reputation, its range, a list or its missing name, or port 25 is closed here. Never for what is about the recipient or the message.",
+            "Un relay para el correo que los receptores no aceptan de la dirección de este servidor: rechazado por su reputación, su rango, una lista o porque le falta nombre, o si el puerto 25 está cerrado aquí. Nunca por el destinatario ni por el mensaje.",
+        ),
+    ),
     (
         "queue",
         Text::new(
@@ -481,6 +490,23 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Deliver by MX to loopback and private addresses, as the lab and tests need it.", "Entrega por MX también en loopback y en direcciones privadas, como necesitan el laboratorio y las pruebas.");
         |d, v| store(&mut d.config.delivery.allow_private, value::flag(v));
         |c| c.delivery.allow_private.to_string();
+
+    "rescue" "via" = Written("\"\""); NEXT_HOP;
+        Text::new("The relay, written as relayhost is; \"\": what is refused is returned.", "El relay, escrito como relayhost; \"\": lo rechazado se devuelve.");
+        |d, v| store(&mut d.config.rescue.via, value::optional(v, value::next_hop));
+        |c| optional(c.rescue.via.as_ref());
+    "rescue" "user" = Written("\"\""); Text::new("a user name, or \"\" for none", "un nombre de usuario, o \"\" si no hay");
+        Text::new("AUTH to it, with password_file.", "AUTH ante él, junto con password_file.");
+        |d, v| store(&mut d.rescue_user, value::optional(v, value::text));
+        |c| optional(c.rescue.login.as_ref().map(|login| &login.user));
+    "rescue" "password_file" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("The file that holds the password and nothing else.", "El fichero que contiene la contraseña y nada más.");
+        |d, v| store(&mut d.rescue_password_file, value::optional(v, value::path));
+        |c| optional(c.rescue.login.as_ref().map(|login| login.password_file.display()));
+    "rescue" "tls" = Written("\"required\""); TLS;
+        Text::new("TLS towards it. With less than \"required\", mail whose receiver demands TLS does not go this way.", "TLS hacia él. Con menos que \"required\", el correo cuyo receptor exige TLS no va por aquí.");
+        |d, v| store(&mut d.config.rescue.tls, value::tls_level(v));
+        |c| tls_level(c.rescue.tls);
 
     "queue" "retry" = Written("[\"5m\", \"10m\", \"20m\", \"40m\", \"1h\", \"2h\", \"3h\", \"4h\"]");
         Text::new("a list of durations, such as [\"5m\", \"1h\"]; the last repeats", "una lista de duraciones, como [\"5m\", \"1h\"]; la última se repite");

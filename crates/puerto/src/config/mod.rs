@@ -40,7 +40,7 @@ pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
 pub use policy::{OwnPolicy, PolicyMode};
-pub use relays::Relay;
+pub use relays::{Named, Relay};
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
 pub use value::{parse_duration, parse_size};
 
@@ -120,6 +120,8 @@ pub struct Config {
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
     pub routes: Vec<Route>,
+    /// Where mail goes that is refused for the address that it comes from.
+    pub rescue: Rescue,
     /// How receivers want to be treated, where the administrator knows more than we do.
     pub profiles: Option<Profiles>,
 }
@@ -535,6 +537,17 @@ pub struct Limits {
     pub connections: usize,
     /// Of which from one address.
     pub connections_from_one_client: usize,
+}
+
+/// The relay that gets what receivers do not take from this server's own address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rescue {
+    /// The next hop; none: what is refused is returned.
+    pub via: Option<NextHop>,
+    /// AUTH to it.
+    pub login: Option<Login>,
+    /// TLS towards it.
+    pub tls: TlsLevel,
 }
 
 /// A route for some recipients.

@@ -321,6 +321,7 @@ fn finish(draft: Draft) -> Config {
     let tls = config.delivery.tls;
     config.routes = draft.routes.into_iter().map(|route| finish_route(route, tls)).collect();
     config.relayhost_login = login(draft.relayhost_user, draft.relayhost_password_file);
+    config.rescue.login = login(draft.rescue_user, draft.rescue_password_file);
     config.tls =
         draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
     if config.acme.is_on() {

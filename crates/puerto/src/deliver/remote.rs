@@ -146,6 +146,10 @@ impl Remote {
         if let Some(avoided) = &job.plan.avoided {
             self.tell(job, &avoided.text());
         }
+        if let Some(rescued) = &job.plan.rescues {
+            let (relay, why) = (job.plan.key.to_string(), Box::new(rescued.why.clone()));
+            self.tell(job, &Cause::ByRescue { relay, why }.text());
+        }
         let mut tried = Vec::new();
         if job.tls != TlsWish::Required
             && let Some((key, session)) = self.idle_session(&terms, &job.plan)

@@ -19,6 +19,7 @@ use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
+use super::rescue::Rescue;
 use super::schedule::Step;
 use super::settle::Settler;
 use super::shape::Ended;
@@ -49,6 +50,7 @@ pub(super) struct Driver<D, C> {
     settler: Arc<Settler<D, C>>,
     lines: Arc<Lines>,
     dispatcher: Arc<Dispatcher<D, C>>,
+    rescue: Arc<Rescue>,
     /// There is room in the active set.
     room: Notify,
 }
@@ -68,10 +70,12 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let settler = Arc::new(Settler::start(&wiring, &leases));
         let lines = Lines::new(&leases);
         wiring.lanes.are(&lines, &wiring.clock);
+        let rescue = Arc::new(Rescue::default());
         Arc::new_cyclic(|workers: &Weak<Self>| {
             let workers: Weak<dyn Workers> = workers.clone();
-            let dispatcher = Dispatcher::new(&wiring, &leases, &settler, &lines, workers);
-            Self { wiring, leases, settler, lines, dispatcher, room: Notify::new() }
+            let dispatcher =
+                Dispatcher::new(&wiring, &leases, &settler, (&lines, workers), &rescue);
+            Self { wiring, leases, settler, lines, dispatcher, rescue, room: Notify::new() }
         })
     }
 
@@ -187,6 +191,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let now = self.now();
         self.leave_lost_leases(&mut work).await;
         self.leave_paused(&mut work);
+        self.leave_rescued(&mut work);
         // Where nothing is left of it, nothing is learnt.
         let mut pressure = Pressure::Crowded { failed_at: None };
         let mut ground = None;
@@ -202,7 +207,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             });
             pressure = Pressure::Fine;
             match report {
-                Some(report) => {
+                Some(mut report) => {
+                    let config = self.wiring.config.get();
+                    self.rescue.consider(&config, &work.job, &mut report, Instant::now());
                     pressure = report.pressure;
                     ground = self.ground(&work, &report).map(Arc::new);
                     self.settle(&work, report).await;
@@ -302,6 +309,16 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             Some(until.unwrap_or_else(|| now.after(PAUSED)))
         };
         self.settler.return_some(work.take_waiting(waits));
+    }
+
+    // It may have been found out since it was routed that its destination does not take it from
+    // here: it comes again at once, another way.
+    fn leave_rescued(&self, work: &mut Work) {
+        if !matches!(work.kind, Kind::Remote) || !self.dispatcher.goes_by_rescue(work) {
+            return;
+        }
+        let now = self.now();
+        self.settler.return_some(work.take_waiting(|_| Some(now)));
     }
 
     // A clock that went back would leave mail waiting until it has caught up.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use puerto_smtp::EnhancedCode;
 use puerto_spool::{Attempt, Disposition, LeasedRecipient, RecipientStatus, Timestamp};
 
+use super::rescue::Rescue;
 use super::retry::{self, Failed, Next};
 use super::work::Work;
 use crate::cause::Cause;
@@ -149,6 +150,8 @@ pub(super) fn judge(
     let fate = match outcome.status {
         DeliveryStatus::Sent => Fate::Delivered,
         DeliveryStatus::Bounced => Fate::Refused,
+        // However old it is, it was not tried that way.
+        DeliveryStatus::Deferred if Rescue::is_next(&outcome) => Fate::Deferred(moment.now),
         DeliveryStatus::Deferred => {
             let failed = Failed {
                 now: moment.now,
@@ -217,6 +220,7 @@ fn without_host(index: u32, code: EnhancedCode, cause: Cause, at: Timestamp) -> 
         delays: Delays::default(),
         retry_after: None,
         success: Success::default(),
+        against: None,
     }
 }
 

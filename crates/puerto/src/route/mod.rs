@@ -27,7 +27,7 @@ use puerto_smtp::{Domain, EnhancedCode, ReversePath, TlsWish};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::config::{Config, Live, Login, TlsLevel};
+use crate::config::{Config, Live, Login, Named, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
@@ -119,6 +119,17 @@ pub struct Plan {
     pub manners: Arc<Profile>,
     /// Why some of the hosts' addresses are left out, though there is a way to them.
     pub avoided: Option<Cause>,
+    /// What it is tried instead of, where it is the rescue route.
+    pub rescues: Option<Rescued>,
+}
+
+/// A direct way that failed, and what goes another instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescued {
+    /// The destination of the direct way.
+    pub from: DestinationKey,
+    /// Why it failed.
+    pub why: Cause,
 }
 
 impl Plan {
@@ -134,6 +145,7 @@ impl Plan {
             is_relay: false,
             manners: Arc::default(),
             avoided: None,
+            rescues: None,
         }
     }
 }
@@ -270,6 +282,17 @@ impl<D: Dns + 'static> Router<D> {
         }
     }
 
+    /// The plan of the rescue route if it is known without asking the DNS.
+    pub fn known_rescue(&self, wish: TlsWish) -> Option<Answer> {
+        let question = Question::new(&nobody(), Choice::Relay(Named::Rescue), wish);
+        self.cached(&self.config(), &question)
+    }
+
+    /// The plan of the rescue route.
+    pub async fn rescue(&self, wish: TlsWish) -> Result<Routing, RouteFailure> {
+        self.ask(self.config(), &nobody(), Choice::Relay(Named::Rescue), wish).await
+    }
+
     /// What [`Router::route_by`] would ask about.
     pub fn question(&self, reverse_path: &ReversePath, domain: &Domain, wish: TlsWish) -> Question {
         let config = self.config();
@@ -295,9 +318,19 @@ impl<D: Dns + 'static> Router<D> {
     ) -> Result<Routing, RouteFailure> {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
-        if choice == Choice::Local {
-            return Ok(Routing::Local);
+        match choice {
+            Choice::Local => Ok(Routing::Local),
+            choice => self.ask(config, domain, choice, wish).await,
         }
+    }
+
+    async fn ask(
+        &self,
+        config: Arc<Config>,
+        domain: &Domain,
+        choice: Choice,
+        wish: TlsWish,
+    ) -> Result<Routing, RouteFailure> {
         let question = Question::new(domain, choice, wish);
         if let Some(known) = self.cached(&config, &question) {
             return known;
@@ -355,11 +388,15 @@ impl<D: Dns + 'static> Router<D> {
 
 impl Question {
     fn new(domain: &Domain, choice: Choice, wish: TlsWish) -> Self {
-        let nobody = || Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into());
         let domain = if matches!(choice, Choice::Relay(_)) { nobody() } else { domain.clone() };
         // Only what says that TLS may fail has another way.
         Self(domain, choice, wish == TlsWish::Optional)
     }
+}
+
+// Whose domain has no say.
+fn nobody() -> Domain {
+    Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into())
 }
 
 impl<D> std::fmt::Debug for Router<D> {

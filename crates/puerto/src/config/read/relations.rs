@@ -110,6 +110,14 @@ impl Reader {
         let inherits = |route: &RouteDraft| route.user.is_some() && route.tls.is_none();
         let level = config.delivery.tls;
         self.login(&keys, given, config.relayhost.is_some(), level);
+        let keys = LoginKeys {
+            user: "rescue.user",
+            password: "rescue.password_file",
+            relay: "rescue.via",
+            tls: "rescue.tls",
+        };
+        let given = (draft.rescue_user.is_some(), draft.rescue_password_file.is_some());
+        self.login(&keys, given, config.rescue.via.is_some(), config.rescue.tls);
         self.require(
             level != TlsLevel::None || !draft.routes.iter().any(inherits),
             "delivery.tls",
