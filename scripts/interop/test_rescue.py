@@ -1,8 +1,10 @@
 """The rescue route with real relays: what a receiver refuses for our address goes by Postfix with
 a login, what it refuses for anything else does not, and nothing goes round."""
 
-from peers import (RELAY_ADDRESS, SENDER_ADDRESS, UNPRIVILEGED, Postfix, Puerto, Unbound, run,
-                   wait_for)
+import json
+
+from peers import (FINAL_ADDRESS, RELAY_ADDRESS, SENDER_ADDRESS, UNPRIVILEGED, Postfix, Puerto,
+                   Unbound, final_postfix, run, wait_for)
 from relays import PASSWORD
 from scripted import Client, Sink
 
@@ -106,3 +108,31 @@ def test_a_relay_that_is_down_is_waited_for(world):
     shown = puerto.command("queue", "list").stdout.decode()
     assert "rescue route" in shown, shown
     assert "status=bounced" not in puerto.log()
+
+
+def test_each_sender_has_its_address_and_its_name(world):
+    Unbound(world, RECORDS + [
+        "example.net. MX 10 mx.example.net.", f"mx.example.net. A {FINAL_ADDRESS}"])
+    final = final_postfix(world)
+    puerto = Puerto(world, sections=(
+        f'[delivery]\nallow_private = true\nbind_ipv4 = "{SENDER_ADDRESS}"\n'
+        '[[source]]\nname = "news"\nipv4 = "127.0.0.21"\nhelo = "news.example.com"\n'
+        'from = ["@news.example.com"]\n'
+        '[[source]]\nname = "new"\nipv4 = "127.0.0.22"\nhelo = "new.example.com"\n'
+        'from = ["new@example.com"]\nbegins = "2020-01-01"\n'
+        '[[source]]\nname = "later"\nipv4 = "127.0.0.23"\nfrom = ["later@example.com"]\n'
+        'begins = "2999-01-01"\n'))
+    with Client() as client:
+        for sender in ("me@example.com", "x@news.example.com", "new@example.com",
+                       "later@example.com"):
+            client.send(b"Subject: sources\r\n\r\nhello\r\n", sender=sender)
+    came = {message["Return-Path"].strip("<>"): message["Received"] for message in final.wait(3)}
+    for sender, name, address in [("me@example.com", "mail.example.com", SENDER_ADDRESS),
+                                  ("x@news.example.com", "news.example.com", "127.0.0.21"),
+                                  ("new@example.com", "new.example.com", "127.0.0.22")]:
+        assert came[sender].startswith(f"from {name} ") and f"[{address}]" in came[sender], came
+    puerto.says("the new address later has sent")
+    shown = json.loads(puerto.command("top", "--json").stdout)["warm_up"]
+    assert shown == [{"source": "later", "day": 0, "limit": 0, "sent": 0}], shown
+    waits = puerto.command("why", "later@example.com").stdout.decode()
+    assert "the new address later" in waits, waits

@@ -494,6 +494,12 @@ causes! {
     RescueFailed { last: Box<Cause>, why: Box<Cause> } = "queue.rescue-failed"
         ["{last}; this was the rescue route, since the direct way failed: {why}",
          "{last}; era la ruta de rescate, pues la vía directa falló: {why}"];
+    WarmUp { source: String, provider: String, most: u64 } = "queue.warm-up"
+        ["the new address {source} has sent {provider} the {most} messages of this day of its plan, and no other may carry this; it goes on tomorrow",
+         "la dirección nueva {source} ya ha enviado a {provider} los {most} mensajes que su plan da para hoy, y ninguna otra puede llevar este; sigue mañana"];
+    NoSource { destination: String } = "queue.no-source"
+        ["none of the addresses that may carry this reaches {destination}: they have another address family (IPv4, IPv6) than its hosts",
+         "ninguna de las direcciones que pueden llevar esto alcanza {destination}: son de otra familia (IPv4, IPv6) que sus máquinas"];
     PortClosed { destinations: u64 } = "queue.port-closed"
         ["nothing outside answers on port 25: {destinations} destinations in different networks could not be reached, and no other was meanwhile",
          "nada responde fuera en el puerto 25: no se ha podido llegar a {destinations} destinos de redes distintas, ni entretanto a ningún otro"];

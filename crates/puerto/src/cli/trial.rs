@@ -427,7 +427,11 @@ impl Trial<'_> {
         let delivery = &config.delivery;
         let v4 = delivery.bind_ipv4.map(|address| ("delivery.bind_ipv4", IpAddr::V4(address)));
         let v6 = delivery.bind_ipv6.map(|address| ("delivery.bind_ipv6", IpAddr::V6(address)));
-        for (key, address) in v4.into_iter().chain(v6) {
+        let of_sources = config.sources.iter().flat_map(|source| {
+            let v4 = source.ipv4.map(|address| ("source.ipv4", IpAddr::V4(address)));
+            v4.into_iter().chain(source.ipv6.map(|address| ("source.ipv6", IpAddr::V6(address))))
+        });
+        for (key, address) in v4.into_iter().chain(v6).chain(of_sources) {
             if UdpSocket::bind((address, 0)).is_err() {
                 self.add(key, NOT_OURS.put("address", address));
             }

@@ -17,6 +17,7 @@ mod read;
 mod relays;
 mod sender;
 mod show;
+mod source;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
 pub use policy::{OwnPolicy, PolicyMode};
 pub use relays::{Named, Relay};
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
+pub use source::Source;
 pub use value::{parse_duration, parse_size};
 
 /// The whole configuration, checked and with every default filled in. What `default` gives
@@ -120,6 +122,8 @@ pub struct Config {
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
     pub routes: Vec<Route>,
+    /// Addresses that mail leaves from; none: those of `delivery`.
+    pub sources: Vec<Source>,
     /// Where mail goes that is refused for the address that it comes from.
     pub rescue: Rescue,
     /// How receivers want to be treated, where the administrator knows more than we do.

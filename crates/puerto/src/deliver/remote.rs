@@ -307,9 +307,10 @@ impl Remote {
         let timeouts = self.timeouts(config);
         let connecting = async {
             Ok(match target {
-                LmtpTarget::Address(address) => {
-                    Stream::Plain(stream::connect(*address, &config.delivery).await?)
-                }
+                LmtpTarget::Address(address) => Stream::Plain(
+                    stream::connect(*address, stream::source_address(*address, &config.delivery))
+                        .await?,
+                ),
                 LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),
             })
         };
@@ -441,8 +442,8 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
         address: hop.address,
         demand: hop.rule.as_deref().unwrap_or(&terms.rule).demand.clone(),
         implicit_tls: terms.implicit_tls,
-        name: terms.config.delivery.helo.clone(),
-        source: stream::source_address(hop.address, &terms.config.delivery),
+        name: terms.helo().to_owned(),
+        source: terms.source(hop.address),
         user: terms.login.map(|login| login.user.clone()),
     }
 }

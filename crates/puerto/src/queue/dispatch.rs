@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
-use puerto_smtp::{Domain, TlsWish};
+use puerto_smtp::{Domain, ReversePath, TlsWish};
 use puerto_spool::{ClaimRequest, Claimed, Lease, MessageId, Origin, Timestamp};
 use tokio::time::Instant;
 
@@ -30,6 +30,7 @@ use super::look_ups::{LookUps, PROMPT, Way};
 use super::rescue::{self, Reason, Rescue};
 use super::schedule::Bounds;
 use super::settle::Settler;
+use super::sources::{Sources, Whose};
 use super::work::{Kind, USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
@@ -82,6 +83,7 @@ pub(super) struct Dispatcher<D, C> {
     lines: Arc<Lines>,
     workers: Weak<dyn Workers>,
     rescue: Arc<Rescue>,
+    sources: Arc<Sources>,
     state: Mutex<State>,
 }
 
@@ -105,7 +107,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         leases: &Arc<Leases>,
         settler: &Arc<Settler<D, C>>,
         (lines, workers): (&Arc<Lines>, Weak<dyn Workers>),
-        rescue: &Arc<Rescue>,
+        (rescue, sources): (&Arc<Rescue>, &Arc<Sources>),
     ) -> Arc<Self> {
         let state = State {
             look_ups: LookUps::new(wiring.files),
@@ -122,6 +124,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             lines: Arc::clone(lines),
             workers,
             rescue: Arc::clone(rescue),
+            sources: Arc::clone(sources),
             state: Mutex::new(state),
         })
     }
@@ -403,6 +406,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     fn known(&self, lease: &Lease) -> Option<Result<Routing, RouteFailure>> {
         let router = &self.wiring.router;
         let direct = router.known(&lease.reverse_path, &lease.domain, lease.tls)?;
+        let whose = (lease.token.id, &lease.reverse_path, &lease.origin);
+        let direct = self.from_source(direct, whose);
         match self.reason(&direct, lease.token.id, (&lease.domain, lease.tls)) {
             None => Some(direct),
             Some(reason) => Some(self.by_rescue(&reason, router.known_rescue(lease.tls)?)),
@@ -413,6 +418,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let routing = catch(async {
             let router = &self.wiring.router;
             let direct = router.route_by(&way.reverse_path, &way.domain, way.tls).await;
+            let direct = self.from_source(direct, (way.id, &way.reverse_path, &way.origin));
             match self.reason(&direct, way.id, (&way.domain, way.tls)) {
                 None => direct,
                 Some(reason) => self.by_rescue(&reason, router.rescue(way.tls).await),
@@ -433,6 +439,24 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         domain.is_some_and(|domain| {
             self.reason(&direct, work.job.id, (domain, work.job.tls)).is_some()
         })
+    }
+
+    // The direct way from one of several addresses.
+    fn from_source(
+        &self,
+        direct: Result<Routing, RouteFailure>,
+        (id, reverse_path, origin): (MessageId, &ReversePath, &Origin),
+    ) -> Result<Routing, RouteFailure> {
+        let Ok(Routing::Remote(plan)) = &direct else { return direct };
+        let config = self.wiring.config.get();
+        let account = match origin {
+            Origin::Account { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        let whose = Whose { id, reverse_path, account };
+        let nodes = self.wiring.work.living();
+        let plan = self.sources.plan((&config, nodes), plan, whose, self.wiring.now())?;
+        Ok(Routing::Remote(plan))
     }
 
     // Why mail that would go so goes by the rescue route, if it does.

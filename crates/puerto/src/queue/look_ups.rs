@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use puerto_smtp::{Domain, ReversePath, TlsWish};
-use puerto_spool::{Lease, MessageId};
+use puerto_spool::{Lease, MessageId, Origin};
 use tokio::time::Instant;
 
 use crate::route::Question;
@@ -39,12 +39,14 @@ pub(super) struct Way {
     pub(super) reverse_path: ReversePath,
     pub(super) domain: Domain,
     pub(super) tls: TlsWish,
+    pub(super) origin: Origin,
 }
 
 impl Way {
     pub(super) fn of(lease: &Lease) -> Self {
         let (reverse_path, domain) = (lease.reverse_path.clone(), lease.domain.clone());
-        Self { id: lease.token.id, reverse_path, domain, tls: lease.tls }
+        let origin = lease.origin.clone();
+        Self { id: lease.token.id, reverse_path, domain, tls: lease.tls, origin }
     }
 }
 

@@ -129,6 +129,7 @@ async fn to_relay<D: Dns + 'static>(
         is_relay: true,
         manners: context.config.profiles().relays(),
         avoided: None,
+        leaving: None,
         rescues: None,
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })

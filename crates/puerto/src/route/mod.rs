@@ -17,6 +17,7 @@ mod exchange;
 mod family;
 mod machine;
 pub(crate) mod random;
+pub mod source;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use puerto_smtp::{Domain, EnhancedCode, ReversePath, TlsWish};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::config::{Config, Live, Login, Named, TlsLevel};
+use crate::config::{Config, Live, Login, Named, Source, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
@@ -119,8 +120,19 @@ pub struct Plan {
     pub manners: Arc<Profile>,
     /// Why some of the hosts' addresses are left out, though there is a way to them.
     pub avoided: Option<Cause>,
+    /// The address that it is gone from, where it is not the usual one.
+    pub leaving: Option<Leaving>,
     /// What it is tried instead of, where it is the rescue route.
     pub rescues: Option<Rescued>,
+}
+
+/// One of several addresses that mail leaves from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The address.
+    pub source: Source,
+    /// The destination, by whatever address it is gone to.
+    pub towards: DestinationKey,
 }
 
 /// A direct way that failed, and what goes another instead.
@@ -133,6 +145,18 @@ pub struct Rescued {
 }
 
 impl Plan {
+    /// The same from one of several addresses: a lane of its own, for what is learnt of a
+    /// destination is learnt of what it thinks of that address. `None` if none of its hosts can
+    /// be reached from there.
+    pub fn from_source(&self, source: &Source) -> Option<Self> {
+        let can = |hop: &&Hop| source.towards(hop.address).is_some();
+        let hops: Vec<Hop> = self.hops.iter().filter(can).cloned().collect();
+        let key = DestinationKey(format!("{} from {}", self.key, source.name).into());
+        let leaving = Leaving { source: source.clone(), towards: self.key.clone() };
+        let made = Self { key, hops, leaving: Some(leaving), ..self.clone() };
+        (!made.hops.is_empty()).then_some(made)
+    }
+
     /// To a stranger's hosts: TLS by STARTTLS alone, and nobody logs in.
     pub fn direct(key: impl Into<Arc<str>>, hops: Vec<Hop>, tls: TlsLevel) -> Self {
         Self {
@@ -145,6 +169,7 @@ impl Plan {
             is_relay: false,
             manners: Arc::default(),
             avoided: None,
+            leaving: None,
             rescues: None,
         }
     }

@@ -6,6 +6,7 @@ mod parks;
 mod pauses;
 mod rescue;
 mod simulation;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
