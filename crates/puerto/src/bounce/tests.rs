@@ -100,6 +100,7 @@ fn outcomes(component: &'static str) -> Vec<Outcome> {
             "local" => Success::Delivered,
             _ => Success::Relayed,
         },
+        against: None,
     };
     (0..3).map(outcome).collect()
 }

@@ -151,6 +151,9 @@ causes! {
         = "route.address-not-permitted"
         ["{address} is not sent from: the SPF record of {domain} does not let it send, and {receiver} turns such mail away",
          "no se envía desde {address}: el registro SPF de {domain} no le deja enviar y {receiver} rechaza ese correo"];
+    OwnRescue {} = "route.own-rescue"
+        ["it leads back to this server, which would send what is refused round and round",
+         "vuelve a este servidor, que haría dar vueltas a lo que se rechaza"];
     OwnLiteral { literal: String } = "route.own-literal"
         ["mail for {literal} loops back to this server, which has no mailboxes at that address",
          "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]
@@ -493,6 +496,24 @@ causes! {
     Parked { why: Box<Cause> } = "queue.parked"
         ["its destination asked for a pause, in which no attempt is spent: {why}",
          "su destino pidió una pausa, en la que no se gasta ningún intento: {why}"];
+    ToRescue { relay: String, why: Box<Cause> } = "queue.to-rescue"
+        ["{why}; the rescue route {relay} is tried, since another address would not meet that",
+         "{why}; se prueba la ruta de rescate {relay}, pues otra dirección no encontraría eso"];
+    ByRescue { relay: String, why: Box<Cause> } = "queue.by-rescue"
+        ["it goes by the rescue route {relay}, since the direct way failed: {why}",
+         "va por la ruta de rescate {relay}, pues la vía directa ha fallado: {why}"];
+    RescueFailed { last: Box<Cause>, why: Box<Cause> } = "queue.rescue-failed"
+        ["{last}; this was the rescue route, since the direct way failed: {why}",
+         "{last}; era la ruta de rescate, pues la vía directa falló: {why}"];
+    WarmUp { source: String, provider: String, most: u64 } = "queue.warm-up"
+        ["the new address {source} has sent {provider} the {most} messages of this day of its plan, and no other may carry this; it goes on tomorrow",
+         "la dirección nueva {source} ya ha enviado a {provider} los {most} mensajes que su plan da para hoy, y ninguna otra puede llevar este; sigue mañana"];
+    NoSource { destination: String } = "queue.no-source"
+        ["none of the addresses that may carry this reaches {destination}: they have another address family (IPv4, IPv6) than its hosts",
+         "ninguna de las direcciones que pueden llevar esto alcanza {destination}: son de otra familia (IPv4, IPv6) que sus máquinas"];
+    PortClosed { destinations: u64 } = "queue.port-closed"
+        ["nothing outside answers on port 25: {destinations} destinations in different networks could not be reached, and no other was meanwhile",
+         "nada responde fuera en el puerto 25: no se ha podido llegar a {destinations} destinos de redes distintas, ni entretanto a ningún otro"];
     Expired { last: Box<Cause> } = "queue.expired"
         ["delivery time expired; last try: {last}",
          "se agotó el plazo; último intento: {last}"];

@@ -83,6 +83,9 @@ impl Cause {
             | Self::InAliases { why }
             | Self::Target { why, .. }
             | Self::OthersHaveIt { of: why }
+            | Self::ToRescue { why, .. }
+            | Self::ByRescue { why, .. }
+            | Self::RescueFailed { last: why, .. }
             | Self::Untold { of: why } => why.explained(),
             // What went wrong between the two is its own story.
             Self::TlsFailed { why, .. } if matches!(**why, Self::TlsaUnmatched { .. }) => {

@@ -13,6 +13,7 @@ use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::address::is_public;
+use crate::survey::egress;
 use puerto_mail::together::together;
 
 family! {
@@ -154,7 +155,11 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
         Some(wrong) => bare(check).skipped(wrong),
         None => draft(check).judge(!names.iter().any(is_same)),
     };
-    let is_helo = |name: &String| name.eq_ignore_ascii_case(&context.helo);
+    let own: Vec<&str> = match context.config.sources.is_empty() || context.egress_given {
+        true => vec![context.helo.as_str()],
+        false => egress::names_of(context.config, address),
+    };
+    let is_helo = |name: &String| own.iter().any(|own| name.eq_ignore_ascii_case(own));
     let is_own = |name: &String| context.own_domains().any(|domain| related(name, domain));
     let [confirmed, looks] = found;
     let exists = asking.list("names", &names).right();

@@ -12,7 +12,7 @@ use super::exit::{Failure, Sysexit, end};
 use super::output::{columns, json_document, print, say, show, tell};
 use super::trial;
 use crate::cli::spanish::Spanish as _;
-use crate::config::{Config, ConfigErrors, TlsLevel};
+use crate::config::{Config, ConfigErrors, Named, TlsLevel};
 use crate::lang::{Language, Said, Text, said, said_of};
 
 /// What to do with the configuration.
@@ -132,7 +132,11 @@ fn notes(config: &Config) -> Vec<Said> {
     let unproven = logins.iter().filter(|relay| relay.tls == TlsLevel::Opportunistic);
     unproven
         .map(|relay| {
-            let section = if relay.route.is_some() { "[[route]]" } else { "[delivery]" };
+            let section = match relay.named {
+                Named::Relayhost => "[delivery]",
+                Named::Route(_) => "[[route]]",
+                Named::Rescue => "[rescue]",
+            };
             said!(
                 "note: the password for {hop} goes to a certificate that verifies or to the key that was seen at the first login; `tls = \"required\"` in {section} demands the former",
                 "nota: la contraseña para {hop} va a un certificado verificable o a la clave que se vio la primera vez; `tls = \"required\"` en {section} exige lo primero";
@@ -140,7 +144,21 @@ fn notes(config: &Config) -> Vec<Said> {
             )
         })
         .chain(by_mx)
+        .chain(pointless_rescue(config))
         .collect()
+}
+
+// What leaves by the relayhost never leaves directly, so that nothing is refused for our address.
+fn pointless_rescue(config: &Config) -> Option<Said> {
+    let (via, relayhost) = (config.rescue.via.as_ref()?, config.relayhost.as_ref()?);
+    let direct = config.routes.iter().any(|route| route.via.is_none());
+    (!direct).then(|| {
+        said!(
+            "note: [rescue] `via = \"{via}\"` has nothing to do: all mail leaves by relayhost {relayhost}",
+            "nota: `via = \"{via}\"` en [rescue] no tiene nada que hacer: todo el correo sale por el relayhost {relayhost}";
+            via = via, relayhost = relayhost
+        )
+    })
 }
 
 fn summary(errors: &ConfigErrors, language: Language) -> String {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use crate::accounts::{Book, BookError};
-use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
+use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said_of, spool_error};
@@ -278,10 +278,13 @@ impl Trial<'_> {
     }
 
     fn passwords(&mut self, config: &Config) {
-        let logins = config.relays().filter_map(|relay| Some((relay.route, relay.login?)));
-        for (route, login) in logins {
-            let of_route = route.is_some();
-            let key = if of_route { "route.password_file" } else { "relayhost_password_file" };
+        let logins = config.relays().filter_map(|relay| Some((relay.named, relay.login?)));
+        for (named, login) in logins {
+            let key = match named {
+                Named::Relayhost => "relayhost_password_file",
+                Named::Route(_) => "route.password_file",
+                Named::Rescue => "rescue.password_file",
+            };
             let file = login.password_file.display().to_string();
             let read = || rights::read_secret(&login.password_file);
             // First as root, who trusts no names in others' folders.
@@ -468,7 +471,11 @@ impl Trial<'_> {
         let delivery = &config.delivery;
         let v4 = delivery.bind_ipv4.map(|address| ("delivery.bind_ipv4", IpAddr::V4(address)));
         let v6 = delivery.bind_ipv6.map(|address| ("delivery.bind_ipv6", IpAddr::V6(address)));
-        for (key, address) in v4.into_iter().chain(v6) {
+        let of_sources = config.sources.iter().flat_map(|source| {
+            let v4 = source.ipv4.map(|address| ("source.ipv4", IpAddr::V4(address)));
+            v4.into_iter().chain(source.ipv6.map(|address| ("source.ipv6", IpAddr::V6(address))))
+        });
+        for (key, address) in v4.into_iter().chain(v6).chain(of_sources) {
             if UdpSocket::bind((address, 0)).is_err() {
                 self.add(key, NOT_OURS.put("address", address));
             }

@@ -5,9 +5,10 @@
 use super::value::{self, Node, Read, store};
 use puerto_smtp::Verp;
 
+use super::source::USUAL_PLAN;
 use super::{
     Config, Downgrade, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, PolicyMode,
-    Route, TlsLevel,
+    Route, Source, TlsLevel,
 };
 use crate::lang::{Language, Text};
 
@@ -54,6 +55,7 @@ impl<D, C> Key<D, C> {
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) routes: Vec<RouteDraft>,
+    pub(super) sources: Vec<SourceDraft>,
     pub(super) hostname: Option<String>,
     pub(super) domains: Option<Vec<puerto_smtp::Domain>>,
     pub(super) relayhost_user: Option<String>,
@@ -66,6 +68,8 @@ pub(super) struct Draft {
     pub(super) helo: Option<String>,
     pub(super) node: Option<String>,
     pub(super) pickup_directory: Option<Option<std::path::PathBuf>>,
+    pub(super) rescue_user: Option<String>,
+    pub(super) rescue_password_file: Option<std::path::PathBuf>,
 }
 
 /// A route while it is read.
@@ -78,6 +82,20 @@ pub(super) struct RouteDraft {
     pub(super) password_file: Option<std::path::PathBuf>,
     pub(super) tls: Option<TlsLevel>,
     pub(super) verp: Option<Verp>,
+}
+
+/// A source while it is read.
+#[derive(Default)]
+pub(super) struct SourceDraft {
+    pub(super) name: Option<String>,
+    pub(super) ipv4: Option<std::net::Ipv4Addr>,
+    pub(super) ipv6: Option<std::net::Ipv6Addr>,
+    pub(super) helo: Option<String>,
+    pub(super) weight: Option<usize>,
+    pub(super) from: Vec<String>,
+    pub(super) accounts: Vec<String>,
+    pub(super) begins: Option<jiff::civil::Date>,
+    pub(super) plan: Option<Vec<u32>>,
 }
 
 /// The sections in the order of the sample, with a sentence for each.
@@ -121,6 +139,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
     ("dkim", Text::new("Signing.", "Firma.")),
     ("accounts", Text::new("Who may log in.", "Quién puede identificarse.")),
     ("delivery", Text::new("How mail leaves.", "Cómo sale el correo.")),
+    (
+        "rescue",
+        Text::new(
+            "A relay for mail that receivers do not take from this server's own address: refused for its reputation, its range, a list or its missing name, or port 25 is closed here. Never for what is about the recipient or the message.",
+            "Un relay para el correo que los receptores no aceptan de la dirección de este servidor: rechazado por su reputación, su rango, una lista o porque le falta nombre, o si el puerto 25 está cerrado aquí. Nunca por el destinatario ni por el mensaje.",
+        ),
+    ),
     (
         "queue",
         Text::new(
@@ -482,6 +507,23 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.delivery.allow_private, value::flag(v));
         |c| c.delivery.allow_private.to_string();
 
+    "rescue" "via" = Written("\"\""); NEXT_HOP;
+        Text::new("The relay, written as relayhost is; \"\": what is refused is returned.", "El relay, escrito como relayhost; \"\": lo rechazado se devuelve.");
+        |d, v| store(&mut d.config.rescue.via, value::optional(v, value::next_hop));
+        |c| optional(c.rescue.via.as_ref());
+    "rescue" "user" = Written("\"\""); Text::new("a user name, or \"\" for none", "un nombre de usuario, o \"\" si no hay");
+        Text::new("AUTH to it, with password_file.", "AUTH ante él, junto con password_file.");
+        |d, v| store(&mut d.rescue_user, value::optional(v, value::text));
+        |c| optional(c.rescue.login.as_ref().map(|login| &login.user));
+    "rescue" "password_file" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("The file that holds the password and nothing else.", "El fichero que contiene la contraseña y nada más.");
+        |d, v| store(&mut d.rescue_password_file, value::optional(v, value::path));
+        |c| optional(c.rescue.login.as_ref().map(|login| login.password_file.display()));
+    "rescue" "tls" = Written("\"required\""); TLS;
+        Text::new("TLS towards it. With less than \"required\", mail whose receiver demands TLS does not go this way.", "TLS hacia él. Con menos que \"required\", el correo cuyo receptor exige TLS no va por aquí.");
+        |d, v| store(&mut d.config.rescue.tls, value::tls_level(v));
+        |c| tls_level(c.rescue.tls);
+
     "queue" "retry" = Written("[\"5m\", \"10m\", \"20m\", \"40m\", \"1h\", \"2h\", \"3h\", \"4h\"]");
         Text::new("a list of durations, such as [\"5m\", \"1h\"]; the last repeats", "una lista de duraciones, como [\"5m\", \"1h\"]; la última se repite");
         Text::new("Waits between attempts; the last repeats.", "Esperas entre intentos; la última se repite.");
@@ -715,6 +757,49 @@ pub(super) const ROUTE_KEYS: &[Key<RouteDraft, Route>] = keys! {
         Text::new("Names each recipient in the envelope sender of our own users' mail, so that a bounce tells whom it is about: with \"+=\", bounce+user=example.net@example.com.", "Nombra a cada destinatario en el remitente del sobre del correo de nuestros usuarios, para que un rebote diga de quién trata: con \"+=\", rebotes+usuario=example.net@example.com.");
         |d, v| store(&mut d.verp, value::optional(v, value::verp));
         |r| optional(r.verp);
+};
+
+/// The keys of a source.
+#[rustfmt::skip]
+pub(super) const SOURCE_KEYS: &[Key<SourceDraft, Source>] = keys! {
+    "source" "name" = Computed("\"news-1\"", Text::new("none: it must be given", "ninguno: hay que darlo"));
+        Text::new("a name of letters, digits, - and _, such as \"news-1\"", "un nombre de letras, cifras, - y _, como \"boletin-1\"");
+        Text::new("What it is called in the log, in `puerto top` and beside the destinations.", "Cómo se llama en el registro, en `puerto top` y junto a los destinos.");
+        |d, v| store(&mut d.name, value::source_name(v).map(Some));
+        |s| quote(&s.name);
+    "source" "ipv4" = Computed("\"192.0.2.10\"", Text::new("none", "ninguna")); Text::new("an IPv4 address of this machine, or \"\" for none", "una dirección IPv4 de esta máquina, o \"\" si ninguna");
+        Text::new("Its IPv4 address; without one nothing leaves by IPv4 from it.", "Su dirección IPv4; sin ella no sale nada por IPv4 desde aquí.");
+        |d, v| store(&mut d.ipv4, value::optional(v, value::address));
+        |s| optional(s.ipv4);
+    "source" "ipv6" = Written("\"\""); Text::new("an IPv6 address of this machine, or \"\" for none", "una dirección IPv6 de esta máquina, o \"\" si ninguna");
+        Text::new("Its IPv6 address, likewise.", "Su dirección IPv6, del mismo modo.");
+        |d, v| store(&mut d.ipv6, value::optional(v, value::address));
+        |s| optional(s.ipv6);
+    "source" "helo" = Computed("\"out1.example.com\"", Text::new("helo of [delivery]", "helo de [delivery]"));
+        Text::new("a host name, such as \"out1.example.com\"", "un nombre de máquina, como \"out1.example.com\"");
+        Text::new("The name in EHLO: the one that the addresses' reverse record names.", "El nombre en EHLO: el que dice el registro inverso de sus direcciones.");
+        |d, v| store(&mut d.helo, value::host_name(v).map(Some));
+        |s| quote(&s.helo);
+    "source" "weight" = Written("1"); COUNT;
+        Text::new("How much of the mail it gets beside others that may carry it.", "Cuánto correo recibe junto a otras que pueden llevarlo.");
+        |d, v| store(&mut d.weight, value::count(v, 1000).map(Some));
+        |s| s.weight.to_string();
+    "source" "from" = Written("[]"); Text::new("a list of addresses and domains such as [\"@news.example.com\"]", "una lista de direcciones y dominios como [\"@boletin.example.com\"]");
+        Text::new("Whose mail it carries, by the envelope's sender. With neither this nor accounts: all that no other source is named for.", "De quién es el correo que lleva, según el remitente del sobre. Sin esto ni accounts: todo el que no tiene otra fuente con su nombre.");
+        |d, v| store(&mut d.from, value::list(v, value::route_from));
+        |s| array(&s.from, |from| quote(from));
+    "source" "accounts" = Written("[]"); Text::new("a list of names, such as [\"shop\"]", "una lista de nombres, como [\"tienda\"]");
+        Text::new("The same by the account that handed it over.", "Lo mismo según la cuenta que lo entregó.");
+        |d, v| store(&mut d.accounts, value::list(v, value::text));
+        |s| array(&s.accounts, |account| quote(account));
+    "source" "begins" = Written("\"\""); Text::new("a day, such as \"2026-12-31\", or \"\" for long ago", "un día, como \"2026-12-31\", o \"\" si hace mucho");
+        Text::new("The day (UTC) on which it begins to send, where it is new: from then on each provider gets no more than the plan says.", "El día (UTC) en que empieza a enviar, si es nueva: desde entonces cada proveedor no recibe más de lo que dice el plan.");
+        |d, v| store(&mut d.begins, value::optional(v, value::day));
+        |s| optional(s.begins);
+    "source" "plan" = Written(USUAL_PLAN); Text::new("a list of whole numbers of at least 1", "una lista de números enteros mayores que 0");
+        Text::new("Messages to one provider on the first day, the second and so on; after the last, any number.", "Mensajes a un mismo proveedor el primer día, el segundo, etc.; después del último, cualquier número.");
+        |d, v| store(&mut d.plan, value::list(v, value::per_day).map(Some));
+        |s| array(&s.plan, |count| count.to_string());
 };
 
 pub(super) fn quote(text: impl std::fmt::Display) -> String {

@@ -17,6 +17,7 @@ mod read;
 mod relays;
 mod sender;
 mod show;
+mod source;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -40,8 +41,9 @@ pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
 pub use policy::{OwnPolicy, PolicyMode};
-pub use relays::Relay;
+pub use relays::{Named, Relay};
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
+pub use source::Source;
 pub use value::{parse_duration, parse_size};
 
 /// The whole configuration, checked and with every default filled in. What `default` gives
@@ -120,6 +122,10 @@ pub struct Config {
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
     pub routes: Vec<Route>,
+    /// Addresses that mail leaves from; none: those of `delivery`.
+    pub sources: Vec<Source>,
+    /// Where mail goes that is refused for the address that it comes from.
+    pub rescue: Rescue,
     /// How receivers want to be treated, where the administrator knows more than we do.
     pub profiles: Option<Profiles>,
 }
@@ -535,6 +541,17 @@ pub struct Limits {
     pub connections: usize,
     /// Of which from one address.
     pub connections_from_one_client: usize,
+}
+
+/// The relay that gets what receivers do not take from this server's own address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rescue {
+    /// The next hop; none: what is refused is returned.
+    pub via: Option<NextHop>,
+    /// AUTH to it.
+    pub login: Option<Login>,
+    /// TLS towards it.
+    pub tls: TlsLevel,
 }
 
 /// A route for some recipients.

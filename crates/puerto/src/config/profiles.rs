@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::keys::{Key, KeyDefault, array, quote};
 use super::value::{self, Node, Read, store};
 use crate::lang::{Said, Text, said};
-use crate::providers::{Call, Changes, Demand, Profile, Rate, Rule};
+use crate::providers::{Against, Call, Changes, Demand, Ground, Profile, Rate, Rule};
 
 /// A rule while it is read.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct RuleDraft {
 
 /// The section of a rule, as the file names it.
 pub(super) const REPLY: &str = "reply";
+/// The section of what refusals are held against.
+pub(super) const AGAINST: &str = "against";
 
 const COUNT: Text = Text::new("a whole number of at least 1", "un número entero mayor que 0");
 pub(super) const RATE: Text = Text::new(
@@ -33,6 +35,10 @@ const NOTHING: KeyDefault = KeyDefault::Written("\"\"");
 const DEMANDS: Text = Text::new(
     "a list of \"ptr\", \"own-ptr\", \"spf\", \"dkim\", \"spf or dkim\", \"dmarc\", \"alignment\", \"tls\"",
     "una lista de \"ptr\", \"own-ptr\", \"spf\", \"dkim\", \"spf or dkim\", \"dmarc\", \"alignment\", \"tls\"",
+);
+const PIECES: Text = Text::new(
+    "a list of pieces of replies, such as [\"blocked using\"]",
+    "una lista de trozos de respuestas, como [\"blocked using\"]",
 );
 /// What may stand in `do`.
 const CALLS: Text = Text::same("\"slow\", \"park\", \"recipient\", \"message\", \"reconnect\"");
@@ -71,7 +77,45 @@ pub(super) const PROFILE_KEYS: &[Key<Changes, Profile>] = keys! {
         Text::new("What it turns mail away for.", "Por qué rechaza correo.");
         |d, v| store(&mut d.enforces, value::list(v, demand).map(Some));
         |p| array(&p.enforces, |demand| quote(word_for(*demand)));
+    AGAINST, "list" = PIECES;
+        Text::new("What is said where a list names the address that we send from. With these, and the next three, mail goes by the rescue route.", "Lo que se dice cuando la dirección desde la que enviamos está en una lista. Con esto, y con las tres siguientes, el correo va por la ruta de rescate.");
+        |d, v| grounds(d, Against::List, v);
+        |p| shown_grounds(p, Against::List);
+    AGAINST, "range" = PIECES;
+        Text::new("The same for its range: dynamic addresses, home connections.", "Lo mismo por su rango: direcciones dinámicas, conexiones domésticas.");
+        |d, v| grounds(d, Against::Range, v);
+        |p| shown_grounds(p, Against::Range);
+    AGAINST, "reputation" = PIECES;
+        Text::new("The same for its reputation.", "Lo mismo por su reputación.");
+        |d, v| grounds(d, Against::Reputation, v);
+        |p| shown_grounds(p, Against::Reputation);
+    AGAINST, "name" = PIECES;
+        Text::new("The same for its name, which is missing or does not lead back to it.", "Lo mismo por su nombre, que falta o no vuelve a ella.");
+        |d, v| grounds(d, Against::Name, v);
+        |p| shown_grounds(p, Against::Name);
+    AGAINST, "message" = PIECES;
+        Text::new("What is said of the recipient or the message: whatever else stands beside it, no other way cures that.", "Lo que se dice del destinatario o del mensaje: diga lo que diga al lado, ninguna otra vía lo cura.");
+        |d, v| grounds(d, Against::Message, v);
+        |p| shown_grounds(p, Against::Message);
 };
+
+fn grounds(changes: &mut Changes, against: Against, node: &Node<'_>) -> Read<()> {
+    let pieces = value::list(node, value::text)?;
+    let pieces = pieces.into_iter().map(|says| says.to_lowercase());
+    let pieces = pieces.filter(|says| !says.trim().is_empty());
+    changes.grounds.extend(pieces.map(|says| Ground { says, against }));
+    Ok(())
+}
+
+fn shown_grounds(profile: &Profile, against: Against) -> String {
+    let pieces: Vec<&str> = profile
+        .grounds
+        .iter()
+        .filter(|ground| ground.against == against)
+        .map(|ground| ground.says.as_str())
+        .collect();
+    array(&pieces, |says| quote(says))
+}
 
 /// What is said of a reply.
 #[rustfmt::skip]

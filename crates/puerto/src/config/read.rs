@@ -15,9 +15,12 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::errors::{ConfigError, ConfigErrors, nearest};
-use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS};
-use super::value::Node;
-use super::{Acme, Config, Login, Route, TlsFiles, TlsLevel, host};
+use super::keys::{
+    Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS, SOURCE_KEYS, SourceDraft,
+};
+use super::source::USUAL_PLAN;
+use super::value::{self, Node};
+use super::{Acme, Config, Login, Route, Source, TlsFiles, TlsLevel, host};
 use crate::lang::{Said, Text, said, said_of};
 
 /// Where each key stood that the file names.
@@ -94,6 +97,8 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
 }
 
 const LIST: Text = Text::new("routes form a list", "las rutas forman una lista");
+const SOURCES: Text = Text::new("sources form a list", "las fuentes forman una lista");
+const NO_SOURCE: Text = Text::new("this is not a source", "esto no es una fuente");
 const NO_ROUTE: Text = Text::new("this is not a route", "esto no es una ruta");
 
 #[derive(Default)]
@@ -112,6 +117,7 @@ impl Reader {
             let is_section = SECTIONS.iter().any(|(section, _)| *section == key);
             match node.get_ref() {
                 _ if key == "route" => self.routes(node, draft),
+                _ if key == "source" => self.sources(node, draft),
                 DeValue::Table(inner) if is_section => self.section(key, inner, draft),
                 _ if is_section => self.errors.push(
                     ConfigError::new(
@@ -199,7 +205,8 @@ impl Reader {
         let own = self.headers.iter().find(|(name, _)| name == key.section);
         let place = match (key.section, own, self.headers.first()) {
             ("", _, Some((first, line))) => {
-                let first = if first == "route" { "[[route]]" } else { &*format!("[{first}]") };
+                let is_list = matches!(first.as_str(), "route" | "source");
+                let first = if is_list { format!("[[{first}]]") } else { format!("[{first}]") };
                 said!(
                     "move it up, above line {line} with the first header, `{header}`",
                     "muévala arriba, encima de la línea {line}, donde está la primera cabecera, `{header}`";
@@ -233,7 +240,11 @@ impl Reader {
                 format!("{section}.{}", key.name),
             ),
         };
-        let section = if section == "route" { "[route]" } else { section };
+        let section = match section {
+            "route" => "[route]",
+            "source" => "[source]",
+            section => section,
+        };
         let (name, section) = (Said::words(key.name), Said::words(section));
         let parts = [("name", &name), ("section", &section), ("place", &place)];
         let message = Said::of_parts(message, &parts);
@@ -252,40 +263,75 @@ impl Reader {
             ),
         )
         .about(name);
-        error.nearest = nearest(name, names().chain(["route"])).map(|near| match near {
-            "route" => "[[route]]".to_owned(),
+        error.nearest = nearest(name, names().chain(["route", "source"])).map(|near| match near {
+            "route" | "source" => format!("[[{near}]]"),
             near => format!("[{near}]"),
         });
-        self.errors.push(error.accepting(Said::words(format!("{}, [[route]]", known.join(", ")))));
+        self.errors.push(
+            error.accepting(Said::words(format!("{}, [[route]], [[source]]", known.join(", ")))),
+        );
     }
 
     fn routes(&mut self, node: &Node<'_>, draft: &mut Draft) {
-        let accepted = Text::new(
+        const ACCEPTED: Text = Text::new(
             "a header `[[route]]`, with double brackets, for each route",
             "una cabecera `[[route]]`, con corchetes dobles, por cada ruta",
         );
-        let DeValue::Array(routes) = node.get_ref() else {
-            let error = ConfigError::new(node.span(), LIST).about("route");
+        let said = [LIST, NO_ROUTE, ACCEPTED];
+        self.tables(("route", ROUTE_KEYS), node, said, |reader, route: RouteDraft, span, right| {
+            if right {
+                reader.route_relations(&route, span);
+            }
+            draft.routes.push(route);
+        });
+    }
+
+    fn sources(&mut self, node: &Node<'_>, draft: &mut Draft) {
+        const ACCEPTED: Text = Text::new(
+            "a header `[[source]]`, with double brackets, for each source",
+            "una cabecera `[[source]]`, con corchetes dobles, por cada fuente",
+        );
+        let said = [SOURCES, NO_SOURCE, ACCEPTED];
+        self.tables(
+            ("source", SOURCE_KEYS),
+            node,
+            said,
+            |reader, source: SourceDraft, span, right| {
+                if right {
+                    reader.source_relations(&source, &draft.sources, span);
+                }
+                draft.sources.push(source);
+            },
+        );
+    }
+
+    // Each table of a list, with where it stands and whether all of its keys are right.
+    fn tables<D: Default, C>(
+        &mut self,
+        (section, keys): (&'static str, &'static [Key<D, C>]),
+        node: &Node<'_>,
+        [no_list, no_table, accepted]: [Text; 3],
+        mut take: impl FnMut(&mut Self, D, Range<usize>, bool),
+    ) {
+        let DeValue::Array(tables) = node.get_ref() else {
+            let error = ConfigError::new(node.span(), no_list).about(section);
             self.errors.push(error.accepting(accepted));
             return;
         };
-        for node in routes.iter() {
+        for node in tables.iter() {
             let DeValue::Table(table) = node.get_ref() else {
-                let error = ConfigError::new(node.span(), NO_ROUTE).about("route");
+                let error = ConfigError::new(node.span(), no_table).about(section);
                 self.errors.push(error.accepting(accepted));
                 continue;
             };
-            let mut route = RouteDraft::default();
+            let mut draft = D::default();
             let before = self.errors.len();
-            // Where the keys of the route before stood says nothing of this one.
-            self.places.retain(|path, _| !path.starts_with("route."));
+            // Where the keys of the one before stood says nothing of this one.
+            self.places.retain(|path, _| path.split_once('.').is_none_or(|(of, _)| of != section));
             for item in table {
-                self.entry(ROUTE_KEYS, "route", item, &mut route);
+                self.entry(keys, section, item, &mut draft);
             }
-            if self.errors.len() == before {
-                self.route_relations(&route, node.span());
-            }
-            draft.routes.push(route);
+            take(self, draft, node.span(), self.errors.len() == before);
         }
     }
 }
@@ -321,6 +367,7 @@ fn finish(draft: Draft) -> Config {
     let tls = config.delivery.tls;
     config.routes = draft.routes.into_iter().map(|route| finish_route(route, tls)).collect();
     config.relayhost_login = login(draft.relayhost_user, draft.relayhost_password_file);
+    config.rescue.login = login(draft.rescue_user, draft.rescue_password_file);
     config.tls =
         draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
     if config.acme.is_on() {
@@ -337,6 +384,8 @@ fn finish(draft: Draft) -> Config {
     });
     acme.listen = draft.acme_listen.unwrap_or_else(|| acme.challenge.places());
     config.delivery.helo = draft.helo.unwrap_or_else(|| hostname.clone());
+    let helo = &config.delivery.helo;
+    config.sources = draft.sources.into_iter().map(|source| finish_source(source, helo)).collect();
     config.store.node = draft.node.unwrap_or_else(|| hostname.clone());
     config.pickup.directory =
         draft.pickup_directory.unwrap_or_else(|| Some(drop_folders(&config.state_dir)));
@@ -360,6 +409,24 @@ fn finish_route(route: RouteDraft, tls: TlsLevel) -> Route {
         login: login(route.user, route.password_file),
         tls: route.tls.unwrap_or(tls),
         verp: route.verp,
+    }
+}
+
+fn finish_source(source: SourceDraft, helo: &str) -> Source {
+    let usual = || {
+        let read = DeValue::parse(USUAL_PLAN).map(|plan| value::list(&plan, value::per_day));
+        read.ok().and_then(Result::ok).unwrap_or_default()
+    };
+    Source {
+        name: source.name.unwrap_or_default(),
+        ipv4: source.ipv4,
+        ipv6: source.ipv6,
+        helo: source.helo.unwrap_or_else(|| helo.to_owned()),
+        weight: source.weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1),
+        from: source.from,
+        accounts: source.accounts,
+        begins: source.begins,
+        plan: source.plan.unwrap_or_else(usual),
     }
 }
 

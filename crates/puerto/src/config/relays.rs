@@ -12,24 +12,42 @@ pub struct Relay<'a> {
     pub login: Option<&'a Login>,
     /// What is demanded of TLS on the way.
     pub tls: TlsLevel,
-    /// Which of `routes` names it, counted from 0; `None`: it is `relayhost`.
-    pub route: Option<usize>,
+    /// What names it.
+    pub named: Named,
+}
+
+/// What of the configuration names a next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// `relayhost`.
+    Relayhost,
+    /// The route at this place, counted from 0.
+    Route(usize),
+    /// `[rescue]`.
+    Rescue,
 }
 
 impl Config {
-    /// All next hops that are named: `relayhost`, then those of routes, in their order.
+    /// All next hops that are named: `relayhost`, then those of routes, in their order, then
+    /// that of `[rescue]`.
     pub fn relays(&self) -> impl Iterator<Item = Relay<'_>> {
         let relayhost = self.relayhost.iter().map(|next_hop| Relay {
             next_hop,
             login: self.relayhost_login.as_ref(),
             tls: self.delivery.tls,
-            route: None,
+            named: Named::Relayhost,
         });
         let routes = self.routes.iter().enumerate().filter_map(|(place, route)| {
             let (next_hop, login) = (route.via.as_ref()?, route.login.as_ref());
-            Some(Relay { next_hop, login, tls: route.tls, route: Some(place) })
+            Some(Relay { next_hop, login, tls: route.tls, named: Named::Route(place) })
         });
-        relayhost.chain(routes)
+        let rescue = self.rescue.via.iter().map(|next_hop| Relay {
+            next_hop,
+            login: self.rescue.login.as_ref(),
+            tls: self.rescue.tls,
+            named: Named::Rescue,
+        });
+        relayhost.chain(routes).chain(rescue)
     }
 
     /// What is configured for a next hop. A login is for the one that it is configured for

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Config;
-use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS};
+use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS, SOURCE_KEYS};
 use crate::lang::{Language, Text};
 
 /// The configuration as a file that reads back to it. Passwords are not in it: it
@@ -47,6 +47,7 @@ pub(super) fn document(language: Language) -> String {
         table(&mut out, section, about.of(language), keys, language);
     }
     table(&mut out, "[route]", ROUTE.of(language), ROUTE_KEYS.iter(), language);
+    table(&mut out, "[source]", SOURCE.of(language), SOURCE_KEYS.iter(), language);
     out
 }
 
@@ -103,6 +104,10 @@ const ROUTE: Text = Text::new(
     "A route for some of the mail: the first that matches.",
     "Una ruta para parte del correo: vale la primera que coincida.",
 );
+const SOURCE: Text = Text::new(
+    "An address that mail leaves from, where there are several; none: those of [delivery].",
+    "Una dirección desde la que sale el correo, si hay varias; si no hay ninguna, las de [delivery].",
+);
 const ACCEPTED: Text = Text::new("Accepted", "Se admite");
 const DEFAULT: Text = Text::new("default", "por defecto");
 
@@ -119,6 +124,10 @@ fn commented(language: Language, set: impl Fn(&Key<Draft, Config>) -> Option<Str
     for key in ROUTE_KEYS {
         entry(&mut out, key, None, language);
     }
+    let _ = writeln!(out, "\n# {}\n#[[source]]", SOURCE.of(language));
+    for key in SOURCE_KEYS {
+        entry(&mut out, key, None, language);
+    }
     out
 }
 
@@ -127,6 +136,12 @@ fn routes(out: &mut String, config: &Config) {
         out.push_str("\n[[route]]\n");
         for key in ROUTE_KEYS {
             let _ = writeln!(out, "{} = {}", key.name, (key.show)(route));
+        }
+    }
+    for source in &config.sources {
+        out.push_str("\n[[source]]\n");
+        for key in SOURCE_KEYS {
+            let _ = writeln!(out, "{} = {}", key.name, (key.show)(source));
         }
     }
 }

@@ -81,8 +81,9 @@ fn sample_reads_back(language: Language) {
     let sample = Config::sample(language);
     assert!(Config::parse(&sample, "sample").is_ok(), "as it is printed");
     let mut full = Config::parse(&uncommented(&sample), "sample").unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(full.routes.len(), 1);
+    assert_eq!((full.routes.len(), full.sources.len()), (1, 1));
     full.routes.clear();
+    full.sources.clear();
     assert_eq!(full.to_toml(), defaults.to_toml());
 }
 
@@ -106,6 +107,19 @@ fn what_is_shown_reads_back_to_itself() {
         from = "@Shop.example.com"
         via = "[192.0.2.1]:587"
         tls = "required"
+        [rescue]
+        via = "[relay.example.net]:587"
+        user = "u"
+        password_file = "/etc/puerto/rescue"
+        [[source]]
+        name = "news-1"
+        ipv6 = "2001:db8::1"
+        helo = "news.example.org"
+        from = ["@news.example.org"]
+        accounts = ["shop"]
+        weight = 3
+        begins = "2026-12-31"
+        plan = [10, 20]
     "#;
     let config = Config::parse(text, "a").unwrap_or_else(|e| panic!("{e}"));
     let shown = config.to_toml();
@@ -165,6 +179,19 @@ fn impossible_values_and_combinations_are_refused() {
             "no relay to log in",
         ),
         ("state_dir = \"spool\"", "state_dir", "begin it with `/`"),
+        ("[rescue]\nuser = \"u\"", "rescue.user", "is not"),
+        ("[rescue]\nuser = \"u\"\npassword_file = \"/p\"", "rescue.user", "no relay to log in"),
+        ("[[source]]\nipv4 = \"192.0.2.1\"", "source.name", "has no name"),
+        ("[[source]]\nname = \"a\"", "source.ipv4", "has no address"),
+        ("[[source]]\nname = \"a b\"", "source.name", "no name for a source"),
+        (
+            "[[source]]\nname = \"a\"\nipv4 = \"192.0.2.1\"\n[[source]]\nname = \"a\"\nipv4 = \"192.0.2.2\"",
+            "source.name",
+            "two sources",
+        ),
+        ("[[source]]\nname = \"a\"\nbegins = \"soon\"", "source.begins", "not a day"),
+        ("[[source]]\nname = \"a\"\nplan = [0]", "source.plan", "between 1 and"),
+        ("[source]\nname = \"a\"", "source", "sources form a list"),
         ("log = \"xml\"", "log", "not one of"),
         ("log_to = \"mail.log\"", "log_to", "neither"),
         ("listen = 5", "listen", "a section"),

@@ -373,6 +373,30 @@ pub(super) fn database(node: &Node<'_>) -> Read<String> {
     })
 }
 
+/// A name that stands beside those of destinations, which have dots or are in small letters.
+pub(super) fn source_name(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        match !text.is_empty() && text.len() <= 40 && text.chars().all(fits) {
+            true => Ok(text.to_owned()),
+            false => Err(said!(
+                "`{text}` is no name for a source", "`{text}` no es nombre para una fuente";
+                text = text
+            )),
+        }
+    })
+}
+
+/// A day, as in RFC 3339.
+pub(super) fn day(node: &Node<'_>) -> Read<jiff::civil::Date> {
+    parsed(node, super::source::parse_day)
+}
+
+/// How many of something in a day.
+pub(super) fn per_day(node: &Node<'_>) -> Read<u32> {
+    count(node, 100_000_000).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 pub(super) fn socket_address(node: &Node<'_>) -> Read<SocketAddr> {
     parsed(node, |text| {
         text.parse().map_err(|_| {

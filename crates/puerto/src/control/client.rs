@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ordering::OrderView;
-use super::overview::{LaneView, Overview, Vitals};
+use super::overview::{LaneView, Overview, Vitals, WarmUpView};
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, HealthView, NodeView, Request, RequestLine, Selection,
     Summary, VERSION,
@@ -194,13 +194,13 @@ impl Client {
         }
     }
 
-    /// What went through this node, and how its lanes stand.
-    pub fn vitals(&mut self) -> Result<(Vitals, Vec<LaneView>), ClientError> {
+    /// What went through this node, how its lanes stand, and its new addresses.
+    pub fn vitals(&mut self) -> Result<(Vitals, Vec<LaneView>, Vec<WarmUpView>), ClientError> {
         self.send(Request::Vitals)?;
         match self.answer()? {
-            Answer::Vitals { counts, lanes } => {
+            Answer::Vitals { counts, lanes, warm_up } => {
                 self.end()?;
-                Ok((counts, lanes))
+                Ok((counts, lanes, warm_up))
             }
             other => Err(unexpected(&other)),
         }

@@ -82,6 +82,7 @@ impl Shared {
         let millis = self.context.store.clock().now().as_millis();
         let counts = Vitals::new(millis, self.context.log.counts());
         let lanes = self.context.sight.lanes.look().into_iter().map(Into::into).collect();
-        Answer::Vitals { counts, lanes }
+        let warm_up = self.context.sight.lanes.warm_ups().into_iter().map(Into::into).collect();
+        Answer::Vitals { counts, lanes, warm_up }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ordering::OrderView;
 use super::view::time;
 use crate::cause::Cause;
-use crate::queue::{Lane, LaneState};
+use crate::queue::{Lane, LaneState, WarmUp};
 use crate::telemetry::Counts;
 
 /// What is queued, counted.
@@ -134,6 +134,28 @@ pub enum LaneWord {
     Parked,
     /// It asked for a pause, which is over: one message looks.
     Canary,
+}
+
+/// How an address stands that is being warmed up, with one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmUpView {
+    /// The source's name.
+    pub source: String,
+    /// The provider, or its hosts; nothing: none has had anything today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The day of its plan, from 1; 0: it has not begun.
+    pub day: u32,
+    /// Messages that a provider may get today from this node.
+    pub limit: u32,
+    /// Messages that this one got.
+    pub sent: u32,
+}
+
+impl From<WarmUp> for WarmUpView {
+    fn from(WarmUp { source, provider, day, limit, sent }: WarmUp) -> Self {
+        Self { source, provider, day, limit, sent }
+    }
 }
 
 /// What went through this node since it began, and how its lanes stand.

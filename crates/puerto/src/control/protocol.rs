@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ordering::OrderView;
-use super::overview::{LaneView, Overview, Vitals};
+use super::overview::{LaneView, Overview, Vitals, WarmUpView};
 use super::view::{Brief, MessageView};
 use super::why::{MatchView, StoryView, UnknownView};
 use crate::orders::What;
@@ -224,6 +224,9 @@ pub enum Answer {
         counts: Vitals,
         /// Its lanes, the busiest first.
         lanes: Vec<LaneView>,
+        /// How its new addresses stand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warm_up: Vec<WarmUpView>,
     },
     /// So many octets follow the end of this line, before the next.
     Body {

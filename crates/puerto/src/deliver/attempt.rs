@@ -12,7 +12,7 @@ use super::places::Crowded;
 use super::session::Session;
 use super::{Job, Outcome, Pressure, Report, Success, retry_after};
 use crate::cause::Cause;
-use crate::providers::{Call, Rule};
+use crate::providers::{Against, Call, Rule};
 use crate::telemetry::{Delays, DeliveryStatus};
 
 /// Where a recipient stands.
@@ -100,6 +100,15 @@ impl<'a> Attempt<'a> {
         job.plan.manners.rule((reply.code().get(), &enhanced), &reply.text())
     }
 
+    // Of a relay of ours nothing is known: what it refuses, it refuses.
+    fn against(&self, reply: &Reply) -> Option<Against> {
+        let plan = &self.job.plan;
+        let enhanced = reply.enhanced_code().map(|code| code.to_string()).unwrap_or_default();
+        let codes = (reply.code().get(), &*enhanced);
+        let said = || plan.manners.held_against_us(codes, &reply.text());
+        (!plan.is_relay).then(said).flatten()
+    }
+
     // What a reply calls for is learnt; `otherwise`: what one says that calls for nothing.
     fn learn(&mut self, rule: Option<&Rule>, otherwise: bool) {
         match rule {
@@ -116,6 +125,10 @@ impl<'a> Attempt<'a> {
         let rule = failure.reply.as_ref().and_then(|reply| self.rule(reply));
         self.learn(rule, failure.asks_for_less());
         for place in self.open() {
+            // What a host has said is more than that another was not reached.
+            if failure.reply.is_none() && self.is_held_against_us(place) {
+                continue;
+            }
             let outcome = Outcome {
                 relay: failure.relay.clone().unwrap_or_else(|| "none".to_owned()),
                 host: Some(failure.host.to_string()),
@@ -124,6 +137,7 @@ impl<'a> Attempt<'a> {
                 retry_after: failure.reply.as_ref().and_then(|reply| wait(reply, rule)),
                 tls: failure.tls.clone(),
                 tls_reason: failure.tls_reason.clone(),
+                against: failure.reply.as_ref().and_then(|reply| self.against(reply)),
                 ..self.outcome(place, DeliveryStatus::Deferred, failure.cause.clone())
             };
             self.set(place, Standing::Open(Some(outcome)));
@@ -224,6 +238,7 @@ impl<'a> Attempt<'a> {
             status_code: failure.status().with_class(class),
             reply: failure.reply().cloned(),
             retry_after: failure.reply().and_then(|reply| wait(reply, self.rule(reply))),
+            against: failure.reply().and_then(|reply| self.against(reply)),
             ..self.session_outcome(place, status, session, cause)
         }
     }
@@ -273,7 +288,13 @@ impl<'a> Attempt<'a> {
             },
             retry_after: None,
             success: Success::default(),
+            against: None,
         }
+    }
+
+    fn is_held_against_us(&self, place: usize) -> bool {
+        let standing = self.standings.get(place);
+        matches!(standing, Some(Standing::Open(Some(last))) if last.against.is_some())
     }
 
     fn set(&mut self, place: usize, standing: Standing) {

@@ -35,7 +35,7 @@ use puerto_smtp::{Address, EnhancedCode, Reply, Return, ReversePath, TlsWish, Ve
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::cause::Cause;
-use crate::providers::{Call, Rate};
+use crate::providers::{Against, Call, Rate};
 use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus, Encryption};
 
@@ -188,6 +188,9 @@ pub struct Outcome {
     pub retry_after: Option<Duration>,
     /// What it means that it was taken.
     pub success: Success,
+    /// What of the address that we send from it is held against, where another way has none
+    /// of it.
+    pub against: Option<Against>,
 }
 
 /// What a sender who wants to hear of success is told once a message was taken for a

@@ -2,6 +2,7 @@
 //! AUTH.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use puerto_mail::dns::is_at_or_below;
@@ -17,7 +18,7 @@ use super::outcome::{HostFailure, Peer, Why, cause_of};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::cause::Cause;
-use crate::config::{Config, Login};
+use crate::config::{Config, Login, Source};
 use crate::rights;
 use crate::route::{Exchangers, Hop, Plan};
 use crate::telemetry::Verified;
@@ -39,6 +40,8 @@ pub(super) struct Terms<'a> {
     pub(super) rule: Rule,
     /// TLS from the first byte.
     pub(super) implicit_tls: bool,
+    /// The address that we come from, where it is not the usual one.
+    pub(super) source: Option<&'a Source>,
     /// Who we say we are.
     pub(super) login: Option<&'a Login>,
     /// Whose MX records named the peer, if it is a relay.
@@ -62,6 +65,7 @@ impl<'a> Terms<'a> {
             timeouts,
             rule: Rule::of_level(plan.tls),
             implicit_tls: plan.implicit_tls,
+            source: plan.leaving.as_ref().map(|leaving| &leaving.source),
             login: plan.login.as_ref(),
             exchangers_of: plan.exchangers_of.as_ref(),
             inspection: None,
@@ -108,10 +112,23 @@ impl Terms<'_> {
         }
     }
 
+    /// The name in EHLO.
+    pub(super) fn helo(&self) -> &str {
+        self.source.map_or(&self.config.delivery.helo, |source| &source.helo)
+    }
+
+    /// The address that a peer is gone to from, if it is not the kernel's to choose.
+    pub(super) fn source(&self, peer: SocketAddr) -> Option<IpAddr> {
+        match self.source {
+            Some(source) => source.towards(peer),
+            None => stream::source_address(peer, &self.config.delivery),
+        }
+    }
+
     /// Opens a session up to the reply to EHLO.
     pub(super) async fn greet(&self, peer: &Peer) -> Result<Session, HostFailure> {
         let (stream, secured) = self.connect(peer).await?;
-        let name = own_name(&self.config.delivery.helo);
+        let name = own_name(self.helo());
         let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
         (session.tls, session.tls_reason) = secured.unzip();
         session.verified = self.verified();
@@ -132,7 +149,7 @@ impl Terms<'_> {
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Secured>), HostFailure> {
         let connecting = async {
             let address = peer.address.ok_or(io::ErrorKind::AddrNotAvailable)?;
-            stream::connect(address, &self.config.delivery).await
+            stream::connect(address, self.source(address)).await
         };
         let stream = connected(peer, self.timeouts.connect, connecting).await?;
         if !self.implicit_tls {

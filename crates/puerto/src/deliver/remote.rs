@@ -146,6 +146,10 @@ impl Remote {
         if let Some(avoided) = &job.plan.avoided {
             self.tell(job, avoided);
         }
+        if let Some(rescued) = &job.plan.rescues {
+            let (relay, why) = (job.plan.key.to_string(), Box::new(rescued.why.clone()));
+            self.tell(job, &Cause::ByRescue { relay, why });
+        }
         let mut tried = Vec::new();
         if job.tls != TlsWish::Required
             && let Some((key, session)) = self.idle_session(&terms, &job.plan)
@@ -311,9 +315,10 @@ impl Remote {
         let timeouts = self.timeouts(config);
         let connecting = async {
             Ok(match target {
-                LmtpTarget::Host(_, address) => {
-                    Stream::Plain(stream::connect(*address, &config.delivery).await?)
-                }
+                LmtpTarget::Host(_, address) => Stream::Plain(
+                    stream::connect(*address, stream::source_address(*address, &config.delivery))
+                        .await?,
+                ),
                 LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),
             })
         };
@@ -433,8 +438,8 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
         address: hop.address,
         demand: hop.rule.as_deref().unwrap_or(&terms.rule).demand.clone(),
         implicit_tls: terms.implicit_tls,
-        name: terms.config.delivery.helo.clone(),
-        source: stream::source_address(hop.address, &terms.config.delivery),
+        name: terms.helo().to_owned(),
+        source: terms.source(hop.address),
         user: terms.login.map(|login| login.user.clone()),
     }
 }

@@ -39,13 +39,13 @@ impl Stream {
     }
 }
 
-/// Makes a TCP connection from the address that is configured for its family.
-pub(super) async fn connect(address: SocketAddr, delivery: &Delivery) -> io::Result<TcpStream> {
+/// Makes a TCP connection, from this address if it is to be that one.
+pub(super) async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(source) = source_address(address, delivery) {
+    if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(address).await?;

@@ -6,7 +6,6 @@ use super::Job;
 use super::open::Terms;
 use super::outcome::{HostFailure, Peer, Why};
 use super::session::Session;
-use super::stream;
 use crate::cause::Cause;
 use crate::config::Downgrade;
 use crate::transport::Demand;
@@ -88,9 +87,7 @@ impl Witness {
             },
         };
         let to = peer.address.map(|address| address.ip());
-        let from = peer
-            .address
-            .and_then(|address| stream::source_address(address, &terms.config.delivery));
+        let from = peer.address.and_then(|address| terms.source(address));
         let seen = Seen { rule: &terms.rule, host: &peer.host, to, from, result };
         let domains = policy_domains(job, &peer.host);
         results.note(&domains.iter().map(String::as_str).collect::<Vec<_>>(), &seen);

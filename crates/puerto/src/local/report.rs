@@ -202,6 +202,7 @@ pub(super) fn outcome(
         },
         retry_after,
         success: Success::Delivered,
+        against: None,
     }
 }
 

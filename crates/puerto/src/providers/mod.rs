@@ -38,6 +38,8 @@ pub struct Profile {
     pub enforces: Vec<Demand>,
     /// What its replies call for; the first that fits.
     pub replies: Vec<Rule>,
+    /// What its refusals are held against.
+    pub grounds: Vec<Ground>,
 }
 
 /// What a file says of a provider; the rest is as it was.
@@ -57,6 +59,8 @@ pub struct Changes {
     pub enforces: Option<Vec<Demand>>,
     /// They are asked before those that were known.
     pub replies: Vec<Rule>,
+    /// See [`Profile::grounds`]; they are added to those that were known.
+    pub grounds: Vec<Ground>,
 }
 
 /// So many messages in such a time, spread evenly over it.
@@ -124,6 +128,31 @@ pub struct Rule {
     pub pause: bool,
 }
 
+/// What refusals with these words are held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// A piece of the reply, as in [`Rule::says`].
+    pub says: String,
+    /// What it is held against.
+    pub against: Against,
+}
+
+/// What a refusal is held against: something of the address that mail is sent from, which
+/// another way out does not have, or what goes with the message whichever way it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Against {
+    /// The address stands in a list of those that sent unwanted mail.
+    List,
+    /// It is of a range whose machines are not expected to send by themselves.
+    Range,
+    /// It has a bad name, or none yet.
+    Reputation,
+    /// No host's name leads to it and back.
+    Name,
+    /// The recipient, what the message says, its sender's domain, or how much there is of it.
+    Message,
+}
+
 /// What a reply calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -180,11 +209,26 @@ impl Profile {
         self.replies.iter().find(|rule| rule.fits(code, &said))
     }
 
+    /// What a refusal holds against the address that we send from, if nothing in it is about
+    /// the message: of a receiver that says both, what no other way cures is believed.
+    pub fn held_against_us(&self, (code, enhanced): (u16, &str), text: &str) -> Option<Against> {
+        if self.grounds.is_empty() {
+            return None;
+        }
+        let said = squeezed((code, enhanced), text);
+        let fitting = self.grounds.iter().filter(|ground| stands_in(&ground.says, &said));
+        let mut held = fitting.map(|ground| ground.against).peekable();
+        let first = *held.peek()?;
+        held.all(|against| against != Against::Message).then_some(first)
+    }
+
     /// The same with what a file says.
     #[must_use]
     pub fn with(&self, changes: &Changes) -> Self {
         let mut replies = changes.replies.clone();
         replies.extend(self.replies.iter().cloned());
+        let mut grounds = changes.grounds.clone();
+        grounds.extend(self.grounds.iter().cloned());
         Self {
             name: self.name.clone(),
             hosts: changes.hosts.clone().unwrap_or_else(|| self.hosts.clone()),
@@ -194,6 +238,7 @@ impl Profile {
             rate: changes.rate.or(self.rate),
             enforces: changes.enforces.clone().unwrap_or_else(|| self.enforces.clone()),
             replies,
+            grounds,
         }
     }
 
@@ -212,18 +257,23 @@ impl Rule {
         if self.class.is_some_and(|class| u16::from(class) != code / 100) {
             return false;
         }
-        said.match_indices(self.says.as_str()).any(|(at, found)| {
-            let ends = (found.as_bytes().first(), found.as_bytes().last());
-            let before = said.get(..at).and_then(|before| before.as_bytes().last());
-            let mut behind = said.get(at + found.len()..).unwrap_or_default().bytes();
-            let (next, after) = (behind.next(), behind.next());
-            let goes_on = next.is_some_and(|c| c.is_ascii_digit())
-                || next == Some(b'.') && after.is_some_and(|c| c.is_ascii_digit());
-            let cut = ends.0.is_some_and(u8::is_ascii_digit)
-                && before.is_some_and(|c| c.is_ascii_digit() || *c == b'.');
-            !(cut || ends.1.is_some_and(u8::is_ascii_digit) && goes_on)
-        })
+        stands_in(&self.says, said)
     }
+}
+
+// Whether a piece stands in what was said, its numbers whole.
+fn stands_in(piece: &str, said: &str) -> bool {
+    said.match_indices(piece).any(|(at, found)| {
+        let ends = (found.as_bytes().first(), found.as_bytes().last());
+        let before = said.get(..at).and_then(|before| before.as_bytes().last());
+        let mut behind = said.get(at + found.len()..).unwrap_or_default().bytes();
+        let (next, after) = (behind.next(), behind.next());
+        let goes_on = next.is_some_and(|c| c.is_ascii_digit())
+            || next == Some(b'.') && after.is_some_and(|c| c.is_ascii_digit());
+        let cut = ends.0.is_some_and(u8::is_ascii_digit)
+            && before.is_some_and(|c| c.is_ascii_digit() || *c == b'.');
+        !(cut || ends.1.is_some_and(u8::is_ascii_digit) && goes_on)
+    })
 }
 
 /// A reply in one line of small letters, its codes in front, as rules are compared with it.
@@ -277,6 +327,8 @@ impl Profiles {
             let more = common.replies.iter().filter(|_| knows_more).cloned();
             let mut one = Profile::clone(known);
             one.replies.extend(more);
+            let more = common.grounds.iter().filter(|_| knows_more).cloned();
+            one.grounds.extend(more);
             (name.clone(), Arc::new(one))
         });
         Self(Arc::new(completed.collect()))

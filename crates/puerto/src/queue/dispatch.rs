@@ -19,15 +19,18 @@ use std::time::Duration;
 
 use puerto_mail::dns::Dns;
 use puerto_smtp::{Domain, ReversePath, TlsWish};
-use puerto_spool::{ClaimRequest, Claimed, Lease, Origin, Timestamp};
+use puerto_spool::{ClaimRequest, Claimed, Lease, MessageId, Origin, Timestamp};
 use tokio::time::Instant;
 
 use super::body::SpoolBody;
 use super::carrier::Carrier;
 use super::leases::{LEASE, Leases};
 use super::lines::Lines;
+use super::look_ups::{LookUps, PROMPT, Way};
+use super::rescue::{self, Reason, Rescue};
 use super::schedule::Bounds;
 use super::settle::Settler;
+use super::sources::{Sources, Whose};
 use super::work::{Kind, USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
@@ -53,12 +56,6 @@ const LOCAL_CEILING: usize = 2;
 const UNROUTABLE_CEILING: usize = 20;
 /// How long what is paused waits where the pause has no end: whoever ends it has it tried.
 pub(super) const PAUSED: Duration = Duration::from_secs(3600);
-/// A look-up that takes longer is slow.
-const PROMPT: Duration = Duration::from_secs(3);
-/// Look-ups at the same time that are not slow yet, and in all, where the limit on open
-/// files bears it: one may ask ten questions at once, each on a socket of its own.
-const PROMPT_LOOK_UPS: usize = 1_000;
-const LOOK_UPS: usize = 3_000;
 
 /// For how long nothing more is claimed for a domain of which something was suspended: a
 /// million messages for one that is dead are looked at one share at a time, and cost the
@@ -71,105 +68,6 @@ const MOST_RESTING: usize = 1_000;
 
 /// A lease, and where it goes.
 type Routed = (Lease, Result<Routing, RouteFailure>);
-
-/// Leases whose routes are being looked up.
-struct LookUps {
-    waiting: HashMap<Question, Waiting>,
-    /// What nobody asks yet, the newest last.
-    to_ask: Vec<Question>,
-    prompt: usize,
-    running: usize,
-    most_prompt: usize,
-    most: usize,
-}
-
-struct Waiting {
-    since: Instant,
-    leases: Vec<Lease>,
-}
-
-/// What a route is looked up by.
-struct Way {
-    reverse_path: ReversePath,
-    domain: Domain,
-    tls: TlsWish,
-}
-
-impl Way {
-    fn of(lease: &Lease) -> Self {
-        let (reverse_path, domain) = (lease.reverse_path.clone(), lease.domain.clone());
-        Self { reverse_path, domain, tls: lease.tls }
-    }
-}
-
-impl LookUps {
-    /// None, for a process that may have so many files open.
-    fn new(files: usize) -> Self {
-        Self {
-            waiting: HashMap::new(),
-            to_ask: Vec::new(),
-            prompt: 0,
-            running: 0,
-            most_prompt: (files / 64).clamp(1, PROMPT_LOOK_UPS),
-            most: (files / 32).clamp(2, LOOK_UPS),
-        }
-    }
-
-    /// Takes all leases.
-    fn take_all(&mut self) -> Vec<Lease> {
-        self.to_ask.clear();
-        self.waiting.values_mut().flat_map(|waiting| std::mem::take(&mut waiting.leases)).collect()
-    }
-
-    fn wait(&mut self, question: Question, lease: Lease) {
-        if let Some(waiting) = self.waiting.get_mut(&question) {
-            return waiting.leases.push(lease);
-        }
-        self.to_ask.push(question.clone());
-        let waiting = Waiting { since: Instant::now(), leases: vec![lease] };
-        self.waiting.insert(question, waiting);
-    }
-
-    fn next(&mut self) -> Option<Question> {
-        if self.prompt >= self.most_prompt || self.running >= self.most {
-            return None;
-        }
-        let question = self.to_ask.pop()?;
-        self.prompt += 1;
-        self.running += 1;
-        Some(question)
-    }
-
-    // What the first that waits for an answer asks; with none left, nobody waits any more.
-    fn first_waiting(&mut self, question: &Question) -> Option<Way> {
-        let first = self.waiting.get(question).and_then(|waiting| waiting.leases.first());
-        let first = first.map(Way::of);
-        if first.is_none() {
-            self.waiting.remove(question);
-        }
-        first
-    }
-
-    fn take(&mut self, question: &Question) -> Vec<Lease> {
-        self.waiting.get_mut(question).map(|w| std::mem::take(&mut w.leases)).unwrap_or_default()
-    }
-
-    // Takes what has waited for long, up to about so many recipients.
-    fn take_slow(&mut self, now: Instant, enough: usize) -> Vec<Lease> {
-        let mut taken = Vec::new();
-        let mut recipients = 0;
-        for waiting in self.waiting.values_mut() {
-            if recipients >= enough {
-                break;
-            }
-            if now.duration_since(waiting.since) >= PROMPT {
-                recipients += waiting.leases.iter().map(|l| l.recipients.len()).sum::<usize>();
-                taken.append(&mut waiting.leases);
-            }
-        }
-        taken
-    }
-}
 
 /// Those who take work from the lines.
 pub(super) trait Workers: Send + Sync + 'static {
@@ -184,6 +82,8 @@ pub(super) struct Dispatcher<D, C> {
     settler: Arc<Settler<D, C>>,
     lines: Arc<Lines>,
     workers: Weak<dyn Workers>,
+    rescue: Arc<Rescue>,
+    sources: Arc<Sources>,
     state: Mutex<State>,
 }
 
@@ -206,8 +106,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         wiring: &Arc<Wiring<D, C>>,
         leases: &Arc<Leases>,
         settler: &Arc<Settler<D, C>>,
-        lines: &Arc<Lines>,
-        workers: Weak<dyn Workers>,
+        (lines, workers): (&Arc<Lines>, Weak<dyn Workers>),
+        (rescue, sources): (&Arc<Rescue>, &Arc<Sources>),
     ) -> Arc<Self> {
         let state = State {
             look_ups: LookUps::new(wiring.files),
@@ -223,6 +123,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             settler: Arc::clone(settler),
             lines: Arc::clone(lines),
             workers,
+            rescue: Arc::clone(rescue),
+            sources: Arc::clone(sources),
             state: Mutex::new(state),
         })
     }
@@ -314,6 +216,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     fn heed_retries(&self) {
         if self.wiring.wake.take_retry() {
             self.state().resting.clear();
+            self.rescue.look_again();
             self.lines.lock().schedule.give_another_chance(Instant::now());
         }
     }
@@ -392,10 +295,10 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             if known.last().is_some_and(|(last, _)| last.token.id != lease.token.id) {
                 self.place(std::mem::take(&mut known));
             }
-            let (reverse_path, domain) = (&lease.reverse_path, &lease.domain);
-            match self.wiring.router.known(reverse_path, domain, lease.tls) {
+            match self.known(&lease) {
                 Some(routing) => known.push((lease, routing)),
                 None => {
+                    let (reverse_path, domain) = (&lease.reverse_path, &lease.domain);
                     let question = self.wiring.router.question(reverse_path, domain, lease.tls);
                     self.state().look_ups.wait(question, lease);
                     unknown = true;
@@ -507,7 +410,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             let _ = self.route(way).await;
             return;
         }
-        let Way { reverse_path, domain, tls } = way;
+        let Way { reverse_path, domain, tls, .. } = way;
         // A panic shows again where the route is taken.
         let _ = catch(self.wiring.router.prepare(reverse_path, domain, *tls)).await;
     }
@@ -524,15 +427,84 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         })
     }
 
+    // What is known without asking the DNS.
+    fn known(&self, lease: &Lease) -> Option<Result<Routing, RouteFailure>> {
+        let router = &self.wiring.router;
+        let direct = router.known(&lease.reverse_path, &lease.domain, lease.tls)?;
+        let whose = (lease.token.id, &lease.reverse_path, &lease.origin);
+        let direct = self.from_source(direct, whose);
+        match self.reason(&direct, lease.token.id, (&lease.domain, lease.tls)) {
+            None => Some(direct),
+            Some(reason) => Some(self.by_rescue(&reason, router.known_rescue(lease.tls)?)),
+        }
+    }
+
     async fn route(&self, way: &Way) -> Result<Routing, RouteFailure> {
-        let (reverse_path, domain) = (&way.reverse_path, &way.domain);
-        let routing = catch(self.wiring.router.route_by(reverse_path, domain, way.tls)).await;
-        routing.unwrap_or_else(|()| {
+        let routing = catch(async {
+            let router = &self.wiring.router;
+            let direct = router.route_by(&way.reverse_path, &way.domain, way.tls).await;
+            let direct = self.from_source(direct, (way.id, &way.reverse_path, &way.origin));
+            match self.reason(&direct, way.id, (&way.domain, way.tls)) {
+                None => direct,
+                Some(reason) => self.by_rescue(&reason, router.rescue(way.tls).await),
+            }
+        });
+        routing.await.unwrap_or_else(|()| {
             Err(RouteFailure {
                 code: puerto_smtp::EnhancedCode::new(4, 3, 0),
                 cause: Cause::RoutingBrokenOff {},
             })
         })
+    }
+
+    /// Whether work that was to go directly goes by the rescue route.
+    pub(super) fn goes_by_rescue(&self, work: &Work) -> bool {
+        let direct = Ok(Routing::Remote(Arc::clone(&work.job.plan)));
+        let domain = work.job.recipients.first().map(|first| first.recipient.address.domain());
+        domain.is_some_and(|domain| {
+            self.reason(&direct, work.job.id, (domain, work.job.tls)).is_some()
+        })
+    }
+
+    // The direct way from one of several addresses.
+    fn from_source(
+        &self,
+        direct: Result<Routing, RouteFailure>,
+        (id, reverse_path, origin): (MessageId, &ReversePath, &Origin),
+    ) -> Result<Routing, RouteFailure> {
+        let Ok(Routing::Remote(plan)) = &direct else { return direct };
+        let config = self.wiring.config.get();
+        let account = match origin {
+            Origin::Account { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        let whose = Whose { id, reverse_path, account };
+        let nodes = self.wiring.work.living();
+        let plan = self.sources.plan((&config, nodes), plan, whose, self.wiring.now())?;
+        Ok(Routing::Remote(plan))
+    }
+
+    // Why mail that would go so goes by the rescue route, if it does.
+    fn reason(
+        &self,
+        direct: &Result<Routing, RouteFailure>,
+        id: MessageId,
+        whose: (&Domain, TlsWish),
+    ) -> Option<Reason> {
+        let Ok(Routing::Remote(plan)) = direct else { return None };
+        let may = rescue::may_rescue(&self.wiring.config.get(), plan, whose);
+        may.then(|| self.rescue.reason(id, plan, Instant::now())).flatten()
+    }
+
+    fn by_rescue(
+        &self,
+        reason: &Reason,
+        found: Result<Routing, RouteFailure>,
+    ) -> Result<Routing, RouteFailure> {
+        match found? {
+            Routing::Remote(base) => Ok(Routing::Remote(self.rescue.plan(&base, reason))),
+            Routing::Local => Ok(Routing::Local),
+        }
     }
 
     // All at once, so that what can share a transaction does before a worker takes it.

@@ -19,9 +19,11 @@ use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
+use super::rescue::Rescue;
 use super::schedule::Step;
 use super::settle::Settler;
 use super::shape::Ended;
+use super::sources::Sources;
 use super::work::{Kind, Work};
 use super::{Wiring, catch};
 use crate::deliver::{Outcome, Pressure, Report};
@@ -33,6 +35,8 @@ const LOW_WATER: usize = 60;
 /// For how long after a claim it is not worth asking whether a lease still holds.
 const SURELY_HELD: Duration = Duration::from_secs(1);
 const RENEW_EVERY: Duration = Duration::from_secs(60);
+/// How often it is written what new addresses have sent.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// The longest time that a lost wake-up may cost.
 const POLL: Duration = Duration::from_secs(1);
 /// How long jobs under way may take once the server stops.
@@ -49,6 +53,8 @@ pub(super) struct Driver<D, C> {
     settler: Arc<Settler<D, C>>,
     lines: Arc<Lines>,
     dispatcher: Arc<Dispatcher<D, C>>,
+    rescue: Arc<Rescue>,
+    sources: Arc<Sources>,
     /// There is room in the active set.
     room: Notify,
 }
@@ -67,17 +73,21 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let leases = Arc::new(Leases::new(Arc::clone(&wiring.work)));
         let settler = Arc::new(Settler::start(&wiring, &leases));
         let lines = Lines::new(&leases);
-        wiring.lanes.are(&lines, &wiring.clock);
+        let rescue = Arc::new(Rescue::default());
+        let sources = Arc::new(Sources::load(&wiring.config.get().state_dir));
+        wiring.lanes.are(&lines, &wiring.clock, (&sources, &wiring.config, &wiring.work));
         Arc::new_cyclic(|workers: &Weak<Self>| {
             let workers: Weak<dyn Workers> = workers.clone();
-            let dispatcher = Dispatcher::new(&wiring, &leases, &settler, &lines, workers);
-            Self { wiring, leases, settler, lines, dispatcher, room: Notify::new() }
+            let dispatcher =
+                Dispatcher::new(&wiring, &leases, &settler, (&lines, workers), (&rescue, &sources));
+            let room = Notify::new();
+            Self { wiring, leases, settler, lines, dispatcher, rescue, sources, room }
         })
     }
 
     /// Works until it is told to stop, and then until what is under way has ended.
     pub(super) async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
-        let mut last_renewal = Instant::now();
+        let (mut last_renewal, mut last_write) = (Instant::now(), Instant::now());
         let mut clock = (Instant::now(), self.now());
         let mut stored_elsewhere = self.wiring.work.changed();
         while !*shutdown.borrow() {
@@ -86,6 +96,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 last_renewal = Instant::now();
             }
             self.settler.settle_leftovers();
+            if last_write.elapsed() >= WRITE_EVERY {
+                self.write_counts().await;
+                last_write = Instant::now();
+            }
             self.mind_the_clock(&mut clock).await;
             self.dispatcher.put_off_standing_users();
             let next_due = self.dispatcher.claim().await;
@@ -98,6 +112,18 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
         }
         self.stop().await;
+    }
+
+    // What is not written counts as not sent after a crash.
+    async fn write_counts(&self) {
+        if !self.sources.is_unwritten() {
+            return;
+        }
+        let sources = Arc::clone(&self.sources);
+        let written = tokio::task::spawn_blocking(move || sources.write()).await;
+        if let Ok(Err(error)) = written {
+            self.wiring.warn(None, &format!("what new addresses have sent was not noted: {error}"));
+        }
     }
 
     fn until(&self, next_due: Option<Timestamp>) -> Duration {
@@ -187,6 +213,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let now = self.now();
         self.leave_lost_leases(&mut work).await;
         self.leave_paused(&mut work);
+        self.leave_rescued(&mut work);
+        self.leave_used_up(&mut work);
         // Where nothing is left of it, nothing is learnt.
         let mut pressure = Pressure::Crowded { failed_at: None };
         let mut ground = None;
@@ -202,12 +230,18 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             });
             pressure = Pressure::Fine;
             match report {
-                Some(report) => {
+                Some(mut report) => {
+                    self.sources.ended(&work.job.plan, work.job.id, outcome::taken(&report));
+                    let config = self.wiring.config.get();
+                    self.rescue.consider(&config, &work.job, &mut report, Instant::now());
                     pressure = report.pressure;
                     ground = self.ground(&work, &report).map(Arc::new);
                     self.settle(&work, report).await;
                 }
-                None => self.settler.give_back(&work, self.now()),
+                None => {
+                    self.sources.ended(&work.job.plan, work.job.id, (false, true));
+                    self.settler.give_back(&work, self.now());
+                }
             }
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
@@ -304,6 +338,25 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.return_some(work.take_waiting(waits));
     }
 
+    // It may have been found out since it was routed that its destination does not take it from
+    // here: it comes again at once, another way.
+    fn leave_rescued(&self, work: &mut Work) {
+        if !matches!(work.kind, Kind::Remote) || !self.dispatcher.goes_by_rescue(work) {
+            return;
+        }
+        let now = self.now();
+        self.settler.return_some(work.take_waiting(|_| Some(now)));
+    }
+
+    // Others may have sent what its source may send today.
+    fn leave_used_up(&self, work: &mut Work) {
+        let (now, nodes) = (self.now(), self.wiring.work.living());
+        if work.leases.is_empty() || self.sources.begin(&work.job.plan, work.job.id, nodes, now) {
+            return;
+        }
+        self.settler.return_some(work.take_waiting(|_| Some(now)));
+    }
+
     // A clock that went back would leave mail waiting until it has caught up.
     async fn mind_the_clock(&self, last: &mut (Instant, Timestamp)) {
         let (instant, wall) = (Instant::now(), self.now());
@@ -339,6 +392,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.settle_leftovers();
         let _ = tokio::time::timeout_at(deadline.max(Instant::now() + POLL), self.settler.finish())
             .await;
+        self.write_counts().await;
     }
 
     fn now(&self) -> Timestamp {

@@ -3,12 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use puerto_smtp::Domain;
-use puerto_spool::Timestamp;
 use puerto_spool::clock::Clock;
+use puerto_spool::{Timestamp, Work};
 use tokio::time::Instant;
 
 use super::lines::Lines;
+use super::sources::{Sources, WarmUp};
 use crate::cause::Cause;
+use crate::config::Live;
 
 /// What a destination's lane is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,18 +72,36 @@ pub struct Lanes(Arc<OnceLock<Running>>);
 struct Running {
     lines: Arc<Lines>,
     clock: Arc<dyn Clock>,
+    sources: Arc<Sources>,
+    config: Live,
+    work: Arc<dyn Work>,
 }
 
 impl Lanes {
     /// Those of this queue, from now on.
-    pub(super) fn are(&self, lines: &Arc<Lines>, clock: &Arc<dyn Clock>) {
+    pub(super) fn are(
+        &self,
+        lines: &Arc<Lines>,
+        clock: &Arc<dyn Clock>,
+        (sources, config, work): (&Arc<Sources>, &Live, &Arc<dyn Work>),
+    ) {
+        let (lines, clock, sources) = (Arc::clone(lines), Arc::clone(clock), Arc::clone(sources));
+        let (config, work) = (config.clone(), Arc::clone(work));
         // A queue is wired once.
-        let _ = self.0.set(Running { lines: Arc::clone(lines), clock: Arc::clone(clock) });
+        let _ = self.0.set(Running { lines, clock, sources, config, work });
+    }
+
+    /// How the addresses stand that are being warmed up, on this node.
+    pub fn warm_ups(&self) -> Vec<WarmUp> {
+        let Some(Running { clock, sources, config, work, .. }) = self.0.get() else {
+            return Vec::new();
+        };
+        sources.warm_ups((&config.get(), work.living()), clock.now())
     }
 
     /// The pause that mail for a domain waits for, if it does.
     pub fn park_of(&self, domain: &Domain) -> Option<Park> {
-        let Running { lines, clock } = self.0.get()?;
+        let Running { lines, clock, .. } = self.0.get()?;
         let (now, time) = (Instant::now(), clock.now());
         let standing = lines.lock();
         let (key, until, reason) = standing.schedule.parked(domain)?;
@@ -92,7 +112,7 @@ impl Lanes {
 
     /// Those about which there is something to say, the busiest first.
     pub fn look(&self) -> Vec<Lane> {
-        let Some(Running { lines, clock }) = self.0.get() else { return Vec::new() };
+        let Some(Running { lines, clock, .. }) = self.0.get() else { return Vec::new() };
         let (now, time) = (Instant::now(), clock.now());
         let at = |instant: Instant| time.after(instant.saturating_duration_since(now));
         let standing = lines.lock();

@@ -1,7 +1,8 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
 //! `retry`, `pace`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
-//! work into the `lines`, from which `driver`'s workers take it;
+//! work into the `lines`, from which `driver`'s workers take it; `sources` says from which address it
+//! leaves, `rescue` which of it goes another way;
 //! `settle` draws the consequences of an attempt, which `record` has recorded, and all
 //! know the `leases` that are ours. The queue alone asks the store for work and tells it
 //! what became of it; where mail goes is the router's to say, and how it gets there the
@@ -14,13 +15,16 @@ mod driver;
 mod lanes;
 mod leases;
 mod lines;
+mod look_ups;
 mod outcome;
 mod pace;
 mod record;
+mod rescue;
 mod retry;
 mod schedule;
 mod settle;
 mod shape;
+mod sources;
 mod work;
 
 use std::future::Future;
@@ -41,6 +45,7 @@ use crate::telemetry::{Event, MailLog};
 
 pub use carrier::{Carrier, Crew};
 pub use lanes::{Lane, LaneState, Lanes, Park};
+pub use sources::WarmUp;
 
 /// What a queue is wired to.
 pub struct Wiring<D = crate::dns::Resolver, C = Crew> {

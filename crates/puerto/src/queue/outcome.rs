@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use puerto_smtp::EnhancedCode;
 use puerto_spool::{Attempt, Disposition, LeasedRecipient, RecipientStatus, Timestamp};
 
+use super::rescue::Rescue;
 use super::retry::{self, Failed, Next};
+use super::sources;
 use super::work::Work;
 use crate::cause::Cause;
 use crate::config::QueueTimes;
-use crate::deliver::{Job, Outcome, Success};
+use crate::deliver::{Job, Outcome, Report, Success};
 use crate::route::RouteFailure;
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -118,6 +120,12 @@ pub(super) fn complete(work: &Work, outcomes: Vec<Outcome>, now: Timestamp) -> V
         .collect()
 }
 
+/// Whether anything of a message was taken, and whether any of it waits.
+pub(super) fn taken(report: &Report) -> (bool, bool) {
+    let has = |status| report.outcomes.iter().any(|outcome| outcome.status == status);
+    (has(DeliveryStatus::Sent), has(DeliveryStatus::Deferred))
+}
+
 /// What an outcome rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
@@ -149,7 +157,16 @@ pub(super) fn judge(
     let fate = match outcome.status {
         DeliveryStatus::Sent => Fate::Delivered,
         DeliveryStatus::Bounced => Fate::Refused,
+        // However old it is, it was not tried that way.
+        DeliveryStatus::Deferred if Rescue::is_next(&outcome) => Fate::Deferred(moment.now),
         DeliveryStatus::Deferred => {
+            let end = job.received_at.after(times.expire);
+            let dice = dice();
+            if let Some(due) = sources::next_day(&outcome, moment.now, dice)
+                && moment.now < end
+            {
+                return Judged { outcome, fate: Fate::Deferred(due.min(end)) };
+            }
             let failed = Failed {
                 now: moment.now,
                 tried_at: match moment.basis {
@@ -164,9 +181,9 @@ pub(super) fn judge(
                 soon: outcome.component == "local",
             };
             let next = match moment.basis {
-                Basis::Crowded(_) => retry::when_crowded(times, failed, dice()),
+                Basis::Crowded(_) => retry::when_crowded(times, failed, dice),
                 Basis::Parked { until, .. } => retry::when_parked(times, failed, until),
-                Basis::Tried | Basis::Spared(_) => retry::after(times, failed, dice()),
+                Basis::Tried | Basis::Spared(_) => retry::after(times, failed, dice),
             };
             match (next, moment.basis) {
                 (Next::At(due), Basis::Crowded(_) | Basis::Parked { .. }) => Fate::Returned(due),
@@ -217,6 +234,7 @@ fn without_host(index: u32, code: EnhancedCode, cause: Cause, at: Timestamp) -> 
         delays: Delays::default(),
         retry_after: None,
         success: Success::default(),
+        against: None,
     }
 }
 

@@ -5,16 +5,15 @@ use std::net::IpAddr;
 use puerto_smtp::{Domain, ReversePath, Verp};
 
 use super::{Machine, address};
-use crate::config::{Config, Route, TlsLevel, domain_matches, same_name, sender_matches};
+use crate::config::{Config, Named, Route, TlsLevel, domain_matches, same_name, sender_matches};
 
 /// The rule that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Choice {
     /// A domain of ours.
     Local,
-    /// A next hop that the configuration names: by the route at this place, or as the
-    /// `relayhost`.
-    Relay(Option<usize>),
+    /// A next hop that the configuration names.
+    Relay(Named),
     /// The recipient domain's own mail exchanger.
     Exchanger(TlsLevel),
 }
@@ -32,10 +31,12 @@ pub(super) fn choose(
     }
     let mut routes = config.routes.iter().enumerate();
     match routes.find(|(_, route)| matches(route, reverse_path, domain)) {
-        Some((place, Route { via: Some(_), .. })) => Choice::Relay(Some(place)),
+        Some((place, Route { via: Some(_), .. })) => Choice::Relay(Named::Route(place)),
         Some((_, route)) => Choice::Exchanger(route.tls),
         // A relayhost would send it back: we are their exchanger ourselves, or stand before it.
-        None if config.relayhost.is_some() && !is_relayed(config, domain) => Choice::Relay(None),
+        None if config.relayhost.is_some() && !is_relayed(config, domain) => {
+            Choice::Relay(Named::Relayhost)
+        }
         None => Choice::Exchanger(config.delivery.tls),
     }
 }

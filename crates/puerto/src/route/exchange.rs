@@ -17,7 +17,7 @@ use super::{
 };
 use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
-use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
+use crate::config::{Config, Named, NextHop, NextHopHost, TlsLevel};
 use crate::survey::address::Special;
 use crate::transport::results::Results;
 use crate::transport::sts::{self, Policies};
@@ -90,7 +90,7 @@ pub(super) async fn find<D: Dns + 'static>(
 ) -> Result<Found, RouteFailure> {
     match choice {
         Choice::Local => Err(RouteFailure::permanent(3, 5, Cause::LocalDomain {})),
-        Choice::Relay(route) => to_relay(context, *route).await,
+        Choice::Relay(named) => to_relay(context, *named).await,
         Choice::Exchanger(tls) => match domain {
             Domain::Literal(ip) => to_literal(context, *ip, *tls),
             Domain::Name(name) => to_exchanger(context, name, *tls).await,
@@ -100,21 +100,25 @@ pub(super) async fn find<D: Dns + 'static>(
 
 async fn to_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
-    route: Option<usize>,
+    named: Named,
 ) -> Result<Found, RouteFailure> {
-    let relay = context.config.relays().find(|relay| relay.route == route);
+    let relay = context.config.relays().find(|relay| relay.named == named);
     let relay = relay.ok_or_else(|| RouteFailure::temporary(Cause::ConfigurationChanged {}))?;
     let next_hop = relay.next_hop;
     let port = next_hop.port_or(25);
     let key = next_hop.to_string();
     let search = search_relay(context, next_hop, (port, relay.tls)).await;
+    let search = match named {
+        Named::Rescue => search.and_then(|found| without_ourselves(context, found)),
+        Named::Relayhost | Named::Route(_) => search,
+    };
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl, validated) = search.map_err(|failure| {
-        let rule = format!("{} {key}", in_its_own_words(context.config, route));
+        let rule = format!("{} {key}", in_its_own_words(context.config, named));
         RouteFailure::temporary(Cause::OfRule { rule, why: Box::new(failure.cause) })
     })?;
     let optional = if context.is_optional { " optional" } else { "" };
-    let exchange = format!("relay {route:?}{optional}");
+    let exchange = format!("relay {named:?}{optional}");
     let exchangers_of = exchangers_of(next_hop, validated)?;
     let plan = Plan {
         key: DestinationKey(key.into()),
@@ -128,15 +132,32 @@ async fn to_relay<D: Dns + 'static>(
         manners: context.config.profiles().relays(),
         avoided: None,
         by_sender: None,
+        leaving: None,
+        rescues: None,
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 
-fn in_its_own_words(config: &Config, route: Option<usize>) -> String {
-    let Some(route) = route.and_then(|place| config.routes.get(place)) else {
-        return "relayhost".to_owned();
+// What was refused when it came from here is never to come back here.
+fn without_ourselves<D>(
+    context: &Context<'_, D>,
+    (mut hops, ttl, validated): (Vec<Hop>, u32, bool),
+) -> Result<(Vec<Hop>, u32, bool), RouteFailure> {
+    let interfaces = (context.machine.addresses)();
+    hops.retain(|hop| !address::is_ourselves(hop.address, context.config, &interfaces));
+    match hops.is_empty() {
+        true => Err(RouteFailure::temporary(Cause::OwnRescue {})),
+        false => Ok((hops, ttl, validated)),
+    }
+}
+
+fn in_its_own_words(config: &Config, named: Named) -> String {
+    let route = match named {
+        Named::Relayhost => return "relayhost".to_owned(),
+        Named::Rescue => return "rescue".to_owned(),
+        Named::Route(place) => config.routes.get(place),
     };
-    format!("route to {}", route.to.as_deref().unwrap_or("every domain"))
+    format!("route to {}", route.and_then(|route| route.to.as_deref()).unwrap_or("every domain"))
 }
 
 fn exchangers_of(next_hop: &NextHop, validated: bool) -> Result<Option<Exchangers>, RouteFailure> {

@@ -17,6 +17,7 @@ mod exchange;
 mod family;
 mod machine;
 pub(crate) mod random;
+pub mod source;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use puerto_smtp::{Domain, EnhancedCode, ReversePath, TlsWish};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::config::{Config, Live, Login, TlsLevel};
+use crate::config::{Config, Live, Login, Named, Source, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
@@ -126,9 +127,43 @@ pub struct Plan {
     /// Where whose mail it is decides which of the hosts are used: under which name what is
     /// left for each sender is kept.
     pub by_sender: Option<Arc<str>>,
+    /// The address that it is gone from, where it is not the usual one.
+    pub leaving: Option<Leaving>,
+    /// What it is tried instead of, where it is the rescue route.
+    pub rescues: Option<Rescued>,
+}
+
+/// One of several addresses that mail leaves from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The address.
+    pub source: Source,
+    /// The destination, by whatever address it is gone to.
+    pub towards: DestinationKey,
+}
+
+/// A direct way that failed, and what goes another instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescued {
+    /// The destination of the direct way.
+    pub from: DestinationKey,
+    /// Why it failed.
+    pub why: Cause,
 }
 
 impl Plan {
+    /// The same from one of several addresses: a lane of its own, for what is learnt of a
+    /// destination is learnt of what it thinks of that address. `None` if none of its hosts can
+    /// be reached from there.
+    pub fn from_source(&self, source: &Source) -> Option<Self> {
+        let can = |hop: &&Hop| source.towards(hop.address).is_some();
+        let hops: Vec<Hop> = self.hops.iter().filter(can).cloned().collect();
+        let key = DestinationKey(format!("{} from {}", self.key, source.name).into());
+        let leaving = Leaving { source: source.clone(), towards: self.key.clone() };
+        let made = Self { key, hops, leaving: Some(leaving), ..self.clone() };
+        (!made.hops.is_empty()).then_some(made)
+    }
+
     /// To a stranger's hosts: TLS by STARTTLS alone, and nobody logs in.
     pub fn direct(key: impl Into<Arc<str>>, hops: Vec<Hop>, tls: TlsLevel) -> Self {
         Self {
@@ -143,6 +178,8 @@ impl Plan {
             manners: Arc::default(),
             avoided: None,
             by_sender: None,
+            leaving: None,
+            rescues: None,
         }
     }
 }
@@ -307,6 +344,17 @@ impl<D: Dns + 'static> Router<D> {
         }
     }
 
+    /// The plan of the rescue route if it is known without asking the DNS.
+    pub fn known_rescue(&self, wish: TlsWish) -> Option<Answer> {
+        let question = Question::new(&nobody(), Choice::Relay(Named::Rescue), wish);
+        self.cached(&self.config(), &question)
+    }
+
+    /// The plan of the rescue route.
+    pub async fn rescue(&self, wish: TlsWish) -> Result<Routing, RouteFailure> {
+        self.ask(self.config(), &nobody(), Choice::Relay(Named::Rescue), wish).await
+    }
+
     /// What [`Router::route_by`] would ask about.
     pub fn question(&self, reverse_path: &ReversePath, domain: &Domain, wish: TlsWish) -> Question {
         let config = self.config();
@@ -337,9 +385,19 @@ impl<D: Dns + 'static> Router<D> {
     ) -> Result<Routing, RouteFailure> {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
-        if choice == Choice::Local {
-            return Ok(Routing::Local);
+        match choice {
+            Choice::Local => Ok(Routing::Local),
+            choice => self.ask(config, domain, choice, wish).await,
         }
+    }
+
+    async fn ask(
+        &self,
+        config: Arc<Config>,
+        domain: &Domain,
+        choice: Choice,
+        wish: TlsWish,
+    ) -> Result<Routing, RouteFailure> {
         let question = Question::new(domain, choice, wish);
         let (answer, left) = self.common(&config, question).await;
         let Some((plan, key)) = asked_by_sender(&config, &answer, reverse_path) else {
@@ -438,7 +496,6 @@ impl<D: Dns + 'static> Router<D> {
 
 impl Question {
     fn new(domain: &Domain, choice: Choice, wish: TlsWish) -> Self {
-        let nobody = || Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into());
         let domain = if matches!(choice, Choice::Relay(_)) { nobody() } else { domain.clone() };
         Self { domain, choice, is_optional: wish == TlsWish::Optional, sender: None }
     }
@@ -459,6 +516,11 @@ fn asked_by_sender<'a>(
     let exchange = plan.by_sender.as_ref()?;
     let sender = family::spf_domain(config, reverse_path)?;
     Some((plan, (Arc::clone(exchange), sender)))
+}
+
+// Whose domain has no say.
+fn nobody() -> Domain {
+    Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into())
 }
 
 impl<D> std::fmt::Debug for Router<D> {

@@ -6,14 +6,30 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 
 /// Addresses of the Internet, one in each family; nothing is sent there.
 const FAR_AWAY: [&str; 2] = ["198.41.0.4:53", "[2001:503:ba3e::2:30]:53"];
 
 /// The source addresses of both families, IPv4 first: those configured, or else what the
-/// kernel chooses.
+/// kernel chooses, and those of `[[source]]`. Where these are for all mail, no other is used.
 pub fn find(config: &Config) -> Vec<IpAddr> {
+    let named: Vec<IpAddr> = config.sources.iter().flat_map(Source::addresses).collect();
+    let others = match config.sources.iter().any(|source| !source.is_for_some()) {
+        true => Vec::new(),
+        false => usual(config),
+    };
+    given(&others.into_iter().chain(named).collect::<Vec<_>>())
+}
+
+/// Under which names mail leaves from an address.
+pub fn names_of(config: &Config, address: IpAddr) -> Vec<&str> {
+    let sources = config.sources.iter().filter(|source| source.addresses().any(|a| a == address));
+    let names: Vec<&str> = sources.map(|source| source.helo.as_str()).collect();
+    if names.is_empty() { vec![config.delivery.helo.as_str()] } else { names }
+}
+
+fn usual(config: &Config) -> Vec<IpAddr> {
     let configured =
         [config.delivery.bind_ipv4.map(IpAddr::V4), config.delivery.bind_ipv6.map(IpAddr::V6)];
     let both = configured.into_iter().zip(FAR_AWAY);
@@ -54,6 +70,20 @@ mod tests {
         config.delivery.bind_ipv4 = Some("192.0.2.9".parse().unwrap());
         config.delivery.bind_ipv6 = Some("fd00::9".parse().unwrap());
         assert_eq!(find(&config), list(&["192.0.2.9", "fd00::9"]));
+    }
+
+    #[test]
+    fn sources_are_among_them_with_names_of_their_own() {
+        let text = "[delivery]\nbind_ipv4 = \"192.0.2.1\"\nbind_ipv6 = \"2001:db8::1\"\n\
+            helo = \"mail.example.com\"\n[[source]]\nname = \"news\"\nipv4 = \"192.0.2.2\"\n\
+            helo = \"news.example.com\"\nfrom = [\"@news.example.com\"]\n";
+        let config = Config::parse(text, "puerto.toml").unwrap();
+        assert_eq!(find(&config), list(&["192.0.2.1", "2001:db8::1", "192.0.2.2"]));
+        let names = |address: &str| names_of(&config, address.parse().unwrap());
+        assert_eq!(names("192.0.2.2"), ["news.example.com"]);
+        assert_eq!(names("192.0.2.1"), ["mail.example.com"]);
+        let all = text.replace("from = [\"@news.example.com\"]\n", "");
+        assert_eq!(find(&Config::parse(&all, "puerto.toml").unwrap()), list(&["192.0.2.2"]));
     }
 
     #[test]

@@ -92,11 +92,11 @@ fn has_colour() -> bool {
 }
 
 fn look(client: &mut Client, max_age: Duration) -> Result<Look, ClientError> {
-    let (counts, lanes) = client.vitals()?;
+    let (counts, lanes, warm_up) = client.vitals()?;
     let overview = client.overview(&Selection::default(), DESTINATIONS, max_age)?;
     let nodes = client.nodes()?;
     let health = client.health()?;
-    Ok(Look { counts, lanes, overview, nodes, health })
+    Ok(Look { counts, lanes, warm_up, overview, nodes, health })
 }
 
 fn once(run_dir: &Path, json: bool, language: Language) -> Result<Sysexit, Failure> {

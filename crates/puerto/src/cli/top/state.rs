@@ -1,6 +1,6 @@
 //! What is known of a queue that is looked at again and again.
 
-use crate::control::overview::{Destination, LaneView, Overview, Vitals};
+use crate::control::overview::{Destination, LaneView, Overview, Vitals, WarmUpView};
 use crate::control::protocol::{HealthView, NodeView};
 use crate::lang::Language;
 
@@ -11,6 +11,7 @@ use super::Trouble;
 pub(super) struct Look {
     pub(super) counts: Vitals,
     pub(super) lanes: Vec<LaneView>,
+    pub(super) warm_up: Vec<WarmUpView>,
     pub(super) overview: Overview,
     pub(super) nodes: Vec<NodeView>,
     pub(super) health: HealthView,
@@ -128,6 +129,7 @@ impl State {
                 "counts": look.counts,
                 "queue": look.overview,
                 "lanes": look.lanes,
+                "warm_up": look.warm_up,
                 "nodes": look.nodes,
                 "health": look.health,
             })

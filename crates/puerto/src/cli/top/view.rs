@@ -8,13 +8,14 @@ use super::state::{Look, Sort, State};
 use crate::cli::output::printable;
 use crate::cli::queue::print::{ago, from_now, size};
 use crate::cli::queue::{orders, summary};
-use crate::control::overview::{Destination, LaneView, LaneWord, Reason};
+use crate::control::overview::{Destination, LaneView, LaneWord, Reason, WarmUpView};
 use crate::lang::Text;
 use crate::lang::layout::set;
 
 /// Rows that the lanes and the reasons have at most, where there is room.
 const LANES: usize = 8;
 const REASONS: usize = 8;
+const WARM_UP: usize = 6;
 /// Orders that are shown.
 const ORDERS: usize = 3;
 /// Columns below which a screen is narrow: names are short, and only what says most is told.
@@ -54,6 +55,10 @@ const LANE: Text = Text::new("LANE", "VÍA");
 const OPEN: Text = Text::new("OPEN", "ABIERTAS");
 const IN_LINE: Text = Text::new("IN LINE", "EN FILA");
 const STATE: Text = Text::new("STATE", "ESTADO");
+const SOURCE: Text = Text::new("NEW ADDRESS", "DIRECCIÓN NUEVA");
+const OF_DAY: Text = Text::new("DAY", "DÍA");
+const SENT: Text = Text::new("SENT TODAY", "ENVIADOS HOY");
+const TOWARDS: Text = Text::new("TO", "A");
 const NOTHING: Text = Text::new("nothing waits", "no espera nada");
 const MORE: Text = Text::new("… {count} more", "… {count} más");
 
@@ -69,12 +74,14 @@ pub(super) fn lines(
     let Some(look) = &state.look else { return lines };
     let lanes = screen.lanes(&look.lanes, LANES);
     let reasons = screen.reasons(&look.overview.reasons, REASONS);
+    let warm_up = screen.warm_up(&look.warm_up, WARM_UP);
     // What is below has its place first; a small screen shows the head and what fits.
-    let below = lanes.len() + reasons.len() + 2;
+    let apart = usize::from(!warm_up.is_empty());
+    let below = lanes.len() + reasons.len() + warm_up.len() + 2 + apart;
     let room = height.saturating_sub(lines.len());
     let for_destinations = if room > below + 4 { room - below } else { room };
     lines.extend(screen.destinations(for_destinations.saturating_sub(1)));
-    for part in [reasons, lanes] {
+    for part in [reasons, lanes, warm_up].into_iter().filter(|part| !part.is_empty()) {
         if lines.len() + part.len() < height {
             lines.push(Line::default());
             lines.extend(part);
@@ -91,6 +98,12 @@ pub(super) fn text(state: &State, now: Timestamp, width: Option<usize>) -> Strin
         screen.rates_and_trouble().iter().map(|line| format!("{line}\n")).collect();
     if let Some(look) = &state.look {
         out.push_str(&summary::text(&look.overview, now, width, state.language));
+        let warm_up = screen.warm_up(&look.warm_up, usize::MAX);
+        let line = |line: &Line<'_>| format!("{}\n", line.to_string().trim_end());
+        if !warm_up.is_empty() {
+            out.push('\n');
+            out.extend(warm_up.iter().map(line));
+        }
     }
     out
 }
@@ -278,6 +291,31 @@ impl Screen<'_> {
         lines
     }
 
+    // Nothing where no address is new.
+    fn warm_up(&self, all: &[WarmUpView], most: usize) -> Vec<Line<'static>> {
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![self.heading(&[
+            self.name(self.of(SOURCE)),
+            right(self.of(OF_DAY), 8),
+            right(self.of(SENT), 16),
+            format!("  {}", self.of(TOWARDS)),
+        ])];
+        lines.extend(all.iter().take(most).map(|one| {
+            let (sent, limit) = (one.sent, one.limit);
+            let to = one.provider.as_deref().map_or_else(|| "-".to_owned(), printable);
+            let cells = [
+                self.name(&printable(&one.source)),
+                right(&one.day.to_string(), 8),
+                right(&format!("{sent}/{limit}"), 16),
+            ];
+            let style = if sent >= limit { self.style(Color::Yellow) } else { Style::new() };
+            Line::from(vec![Span::raw(cells.concat()), Span::styled(format!("  {to}"), style)])
+        }));
+        lines
+    }
+
     fn lanes(&self, lanes: &[LaneView], most: usize) -> Vec<Line<'static>> {
         let mut lines = vec![self.heading(&[
             self.name(self.of(LANE)),
@@ -395,6 +433,7 @@ mod tests {
         let look = |counts: Vitals| Look {
             counts,
             lanes: vec![lane.clone()],
+            warm_up: Vec::new(),
             overview: overview.clone(),
             nodes: Vec::new(),
             health: HealthView { hostname: "mail.example.com".to_owned(), ..HealthView::default() },
@@ -419,6 +458,27 @@ mod tests {
         });
         drawn.unwrap();
         terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_new_address_shows_what_each_provider_got_today() {
+        let mut state = state();
+        let mut look = state.look.clone().unwrap();
+        assert!(!text(&state, now(), Some(80)).contains("NEW ADDRESS"));
+        look.warm_up = vec![WarmUpView {
+            source: "news-3".to_owned(),
+            provider: Some("google".to_owned()),
+            day: 2,
+            limit: 100,
+            sent: 37,
+        }];
+        state.look = Some(look);
+        for shown in [screen(&state, 120, 30), text(&state, now(), Some(80))] {
+            for part in ["NEW ADDRESS", "news-3", "37/100  google"] {
+                assert!(shown.contains(part), "{part} in\n{shown}");
+            }
+        }
+        assert_eq!(state.document()["warm_up"][0]["sent"], 37);
     }
 
     #[test]

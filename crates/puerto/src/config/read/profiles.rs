@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Reader, syntax_error};
 use crate::config::errors::{ConfigError, ConfigErrors, nearest};
-use crate::config::profiles::{PROFILE_KEYS, REPLY, RULE_KEYS, RuleDraft, rule};
+use crate::config::profiles::{AGAINST, PROFILE_KEYS, REPLY, RULE_KEYS, RuleDraft, rule};
 use crate::config::value::Node;
 use crate::lang::{Said, Text, said};
 use crate::providers::{Changes, EVERYBODY, FILES, Profile, Profiles, RELAYS};
@@ -111,6 +111,11 @@ fn parse(text: &str, file: &str) -> Result<Changes, ConfigErrors> {
     for (name, node) in table.get_ref() {
         match node.get_ref() {
             _ if *name.get_ref() == REPLY => reader.replies(node, &mut changes),
+            DeValue::Table(inner) if *name.get_ref() == AGAINST => {
+                for item in inner {
+                    reader.entry(PROFILE_KEYS, AGAINST, item, &mut changes);
+                }
+            }
             _ => reader.entry(PROFILE_KEYS, "", (name, node), &mut changes),
         }
     }
@@ -170,7 +175,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::lang::Language;
-    use crate::providers::Call;
+    use crate::providers::{Against, Call};
 
     #[test]
     fn the_files_that_come_with_the_program_are_right() {
@@ -189,6 +194,84 @@ mod tests {
             }
         }
         assert!(built_in().of_hosts(&["gmail-smtp-in.l.google.com"]).is_some());
+    }
+
+    // The code, the enhanced code and the text of a reply as people paste it.
+    fn taken_apart(reply: &str) -> (u16, String, String) {
+        let code = reply.get(..3).and_then(|code| code.parse().ok()).unwrap_or_default();
+        let line = |line: &str| {
+            let is_coded = line.get(..3).is_some_and(|c| c.bytes().all(|c| c.is_ascii_digit()));
+            let rest = if is_coded { line.get(4..).unwrap_or_default() } else { line };
+            rest.to_owned()
+        };
+        let lines: Vec<String> = reply.split("\\n").map(line).collect();
+        let text = lines.join("\n");
+        let first = text.split_ascii_whitespace().next().unwrap_or_default();
+        let is_enhanced = first.starts_with(['4', '5']) && first.matches('.').count() == 2;
+        (code, if is_enhanced { first.to_owned() } else { String::new() }, text)
+    }
+
+    /// What a relay cures is known by its words, and nothing else is taken for it: never an
+    /// unknown recipient, a full mailbox, content, a size or a login.
+    #[test]
+    fn of_known_replies_only_those_against_our_address_are_held_against_us() {
+        let everybody = built_in().everybody();
+        let (mut known, mut all) = (0, 0);
+        for line in include_str!("../../explain/replies.tsv").lines().skip(1) {
+            let [class, _, reply] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+            let (code, enhanced, text) = taken_apart(reply);
+            let held = everybody.held_against_us((code, &enhanced), &text);
+            let cured = ["ip-blocklisted", "ip-dynamic", "reputation-low", "no-ptr"];
+            if cured.contains(&class) {
+                (known, all) = (known + u32::from(held.is_some()), all + 1);
+            } else if code != 0 {
+                // Letters and pages in which such words stand are no replies.
+                assert!(held.is_none(), "{class}: {reply}");
+            }
+        }
+        assert!(known * 10 >= all * 6, "{known} of {all}");
+    }
+
+    #[test]
+    fn a_reply_that_also_speaks_of_the_recipient_is_about_the_recipient() {
+        let everybody = built_in().everybody();
+        let held = |reply: &str| {
+            let (code, enhanced, text) = taken_apart(reply);
+            everybody.held_against_us((code, &enhanced), &text)
+        };
+        let pbl = "Client host [192.0.2.1] blocked using zen.spamhaus.org";
+        assert_eq!(held(&format!("554 5.7.1 {pbl}")), Some(Against::List));
+        for lie in [
+            format!("550 5.1.1 {pbl}"),
+            format!("554 5.7.1 {pbl}; User unknown"),
+            format!("550 No such user here, and {pbl}"),
+            format!("452 4.2.2 over quota; {pbl}"),
+            format!("552 5.3.4 message too large; {pbl}"),
+            "554 5.7.1 Sender address <x@example.com> blocked using dbl.spamhaus.org".to_owned(),
+            "550 no such user <spamhaus@example.net>".to_owned(),
+        ] {
+            assert_eq!(held(&lie), None, "{lie}");
+        }
+        let microsoft = built_in().of_hosts(&["mx.olc.protection.outlook.com"]).unwrap();
+        let text = "DY-001 (SNT004) Unfortunately, messages from 192.0.2.1 weren't sent.";
+        assert_eq!(microsoft.held_against_us((550, ""), text), Some(Against::Range));
+        let (code, enhanced, text) = taken_apart("550 5.7.1 blocked using zen.spamhaus.org");
+        assert_eq!(built_in().relays().held_against_us((code, &enhanced), &text), None);
+    }
+
+    #[test]
+    fn a_folder_may_add_words_and_take_none_away() {
+        let dir =
+            folder(&[("google.toml", "[against]\nlist = [\"Not You\"]\nmessage = [\"but\"]\n")]);
+        let all = of_folder(dir.path(), true).unwrap().unwrap();
+        let google = all.named("google").unwrap();
+        assert_eq!(google.held_against_us((550, ""), "not you"), Some(Against::List));
+        assert_eq!(google.held_against_us((550, ""), "not you but that"), None);
+        assert_eq!(google.held_against_us((550, "5.7.25"), "no name"), Some(Against::Name));
+        let dir = folder(&[("google.toml", "[against]\nlists = [\"x\"]\n")]);
+        let wrong = of_folder(dir.path(), true).unwrap_err();
+        let told = wrong.first().unwrap().render(false, None, Language::English);
+        assert!(told.contains("did you mean"), "{told}");
     }
 
     // Whoever turns a refusal for good into a wait says from where that is known.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Draft, Reader, RouteDraft};
+use super::{Draft, Reader, RouteDraft, SourceDraft};
 use crate::config::errors::ConfigError;
 use crate::config::{Acme, Challenge, Config, TlsLevel};
 use crate::lang::{Said, Text, said};
@@ -54,6 +54,50 @@ impl Reader {
         let level = route.tls.unwrap_or(TlsLevel::Required);
         let (user, password) = (route.user.is_some(), route.password_file.is_some());
         self.login(&keys, (user, password), route.via.is_some(), level);
+    }
+
+    pub(super) fn source_relations(
+        &mut self,
+        source: &SourceDraft,
+        before: &[SourceDraft],
+        span: Range<usize>,
+    ) {
+        let mut complain = |key: &str, message: Said, accepted: Said| {
+            let error = ConfigError::new(span.clone(), message).about(format!("source.{key}"));
+            self.errors.push(error.accepting(accepted));
+        };
+        let Some(name) = &source.name else {
+            complain(
+                "name",
+                said!("this source has no name", "esta fuente no tiene nombre"),
+                said!("`name = \"news-1\"`", "`name = \"boletin-1\"`"),
+            );
+            return;
+        };
+        if before.iter().any(|other| other.name.as_ref() == Some(name)) {
+            complain(
+                "name",
+                said!("two sources are called `{name}`", "dos fuentes se llaman `{name}`"; name = name),
+                said!("a name of its own for each", "un nombre propio para cada una"),
+            );
+        }
+        if source.ipv4.is_none() && source.ipv6.is_none() {
+            complain(
+                "ipv4",
+                said!(
+                    "the source `{name}` has no address", "la fuente `{name}` no tiene dirección";
+                    name = name
+                ),
+                said!("`ipv4`, `ipv6` or both", "`ipv4`, `ipv6` o ambas"),
+            );
+        }
+        if source.plan.as_ref().is_some_and(Vec::is_empty) {
+            complain(
+                "plan",
+                said!("a plan without a day", "un plan sin ningún día"),
+                said!("messages for one day at least", "los mensajes de un día por lo menos"),
+            );
+        }
     }
 
     // A user needs a password, a relay that knows it, and TLS to send it over.
@@ -110,6 +154,14 @@ impl Reader {
         let inherits = |route: &RouteDraft| route.user.is_some() && route.tls.is_none();
         let level = config.delivery.tls;
         self.login(&keys, given, config.relayhost.is_some(), level);
+        let keys = LoginKeys {
+            user: "rescue.user",
+            password: "rescue.password_file",
+            relay: "rescue.via",
+            tls: "rescue.tls",
+        };
+        let given = (draft.rescue_user.is_some(), draft.rescue_password_file.is_some());
+        self.login(&keys, given, config.rescue.via.is_some(), config.rescue.tls);
         self.require(
             level != TlsLevel::None || !draft.routes.iter().any(inherits),
             "delivery.tls",

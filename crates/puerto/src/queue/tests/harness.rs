@@ -21,6 +21,7 @@ use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Success, W
 use crate::intake::Refusal;
 use crate::intake::Wake;
 use crate::orders::Orders;
+use crate::providers::Against;
 use crate::route::{Machine, Router};
 use crate::telemetry::{Delays, Delivery, DeliveryStatus, Event, MailLog};
 
@@ -82,6 +83,8 @@ pub(super) struct Reaction {
     pub(super) forgets: bool,
     pub(super) success: Success,
     pub(super) retry_after: Option<Duration>,
+    pub(super) against: Option<Against>,
+    pub(super) cause: Cause,
 }
 
 pub(super) fn all(status: DeliveryStatus) -> Reaction {
@@ -93,6 +96,8 @@ pub(super) fn all(status: DeliveryStatus) -> Reaction {
         forgets: false,
         success: Success::Relayed,
         retry_after: None,
+        against: None,
+        cause: Cause::words("host mx.test said so"),
     }
 }
 
@@ -107,6 +112,8 @@ type Script = Box<dyn Fn(&Job) -> Reaction + Send + Sync>;
 pub(super) struct Try {
     pub(super) at: Duration,
     pub(super) to: Vec<String>,
+    /// By which destination's line.
+    pub(super) by: String,
 }
 
 #[derive(Default)]
@@ -168,7 +175,8 @@ impl Scripted {
         {
             let mut seen = self.seen.lock().unwrap();
             let to = job.recipients.iter().map(|r| r.recipient.address.to_string()).collect();
-            seen.tries.push(Try { at: self.start.elapsed(), to });
+            let by = job.plan.key.to_string();
+            seen.tries.push(Try { at: self.start.elapsed(), to, by });
             seen.running += 1;
             seen.most_running = seen.most_running.max(seen.running);
         }
@@ -199,7 +207,7 @@ impl Scripted {
             host: Some("mx.test".to_owned()),
             status_code: EnhancedCode::new(class, 1, 1),
             reply: Some(Reply::enhanced(code, (class, 1, 1), "so it is")),
-            cause: Cause::words("host mx.test said so"),
+            cause: reaction.cause.clone(),
             tls: None,
             tls_reason: None,
             at: Timestamp::from_millis(
@@ -208,6 +216,7 @@ impl Scripted {
             delays: Delays::default(),
             retry_after: reaction.retry_after,
             success: reaction.success,
+            against: reaction.against.filter(|_| status != DeliveryStatus::Sent),
         }
     }
 }
@@ -305,6 +314,10 @@ fn dns() -> Table {
         let host = format!("mx.{letter}.test");
         table.mx(&format!("{letter}.test"), 10, &host);
         table.address(&host, "192.0.2.1".parse().unwrap());
+    }
+    for (name, address) in [("far", "198.51.100.1"), ("farther", "203.0.113.1")] {
+        table.mx(&format!("{name}.test"), 10, &format!("mx.{name}.test"));
+        table.address(&format!("mx.{name}.test"), address.parse().unwrap());
     }
     table.mx("twin.test", 10, "mx.a.test");
     // A receiver that wants SPF or DKIM to pass, and is reached by both families.

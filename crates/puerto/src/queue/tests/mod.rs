@@ -4,7 +4,9 @@ mod crowds;
 mod harness;
 mod parks;
 mod pauses;
+mod rescue;
 mod simulation;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use puerto_smtp::Notify;
 use puerto_spool::{Desk as _, Edit, RecipientState};
 
 use crate::bounce::Kind as News;
+use crate::cause::Cause;
 use crate::config::{Config, NextHop};
 use crate::deliver::{Pressure, Success};
 use crate::telemetry::DeliveryStatus::{Bounced, Deferred, Sent};
@@ -574,6 +577,8 @@ async fn no_recipient_is_lost_whatever_the_peers_do() {
                 forgets: false,
                 success: Success::default(),
                 retry_after: None,
+                against: None,
+                cause: Cause::words("so it is"),
                 each: Arc::new(move |recipient| {
                     let hash = roll.rotate_left(recipient.index % 64).wrapping_mul(31);
                     match hash % 5 {
