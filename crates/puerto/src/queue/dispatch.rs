@@ -432,7 +432,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let router = &self.wiring.router;
         let direct = router.known(&lease.reverse_path, &lease.domain, lease.tls)?;
         let whose = (lease.token.id, &lease.reverse_path, &lease.origin);
-        let direct = self.from_source(direct, whose);
+        let direct = self.by_source(direct, whose);
         match self.reason(&direct, lease.token.id, (&lease.domain, lease.tls)) {
             None => Some(direct),
             Some(reason) => Some(self.by_rescue(&reason, router.known_rescue(lease.tls)?)),
@@ -443,7 +443,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let routing = catch(async {
             let router = &self.wiring.router;
             let direct = router.route_by(&way.reverse_path, &way.domain, way.tls).await;
-            let direct = self.from_source(direct, (way.id, &way.reverse_path, &way.origin));
+            let direct = self.by_source(direct, (way.id, &way.reverse_path, &way.origin));
             match self.reason(&direct, way.id, (&way.domain, way.tls)) {
                 None => direct,
                 Some(reason) => self.by_rescue(&reason, router.rescue(way.tls).await),
@@ -467,7 +467,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     }
 
     // The direct way from one of several addresses.
-    fn from_source(
+    fn by_source(
         &self,
         direct: Result<Routing, RouteFailure>,
         (id, reverse_path, origin): (MessageId, &ReversePath, &Origin),

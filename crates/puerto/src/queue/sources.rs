@@ -117,7 +117,7 @@ impl Sources {
         let in_order = || order.iter().filter_map(|place| config.sources.get(*place));
         if let Some(bound) = state.bound.get(&whose.id).cloned()
             && let Some(source) = in_order().find(|source| source.name == bound)
-            && let Some(plan) = state.from_source(direct, source)
+            && let Some(plan) = state.plan_by(direct, source)
         {
             return Ok(plan);
         }
@@ -126,7 +126,7 @@ impl Sources {
             let limit = limit_on(source, today, nodes);
             if limit.is_some_and(|limit| state.used(&source.name, &direct.key.0) >= limit) {
                 full = full.or(limit.map(|limit| (source, limit)));
-            } else if let Some(plan) = state.from_source(direct, source) {
+            } else if let Some(plan) = state.plan_by(direct, source) {
                 return Ok(plan);
             }
         }
@@ -264,7 +264,7 @@ impl State {
     }
 
     // The same one for all mail that may travel together.
-    fn from_source(&mut self, direct: &Arc<Plan>, source: &Source) -> Option<Arc<Plan>> {
+    fn plan_by(&mut self, direct: &Arc<Plan>, source: &Source) -> Option<Arc<Plan>> {
         let plan = direct.from_source(source)?;
         let is_same = |made: &Plan| made.leaving == plan.leaving;
         if let Some((base, made)) = self.plans.get(&plan.key)

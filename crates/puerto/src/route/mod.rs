@@ -347,12 +347,13 @@ impl<D: Dns + 'static> Router<D> {
     /// The plan of the rescue route if it is known without asking the DNS.
     pub fn known_rescue(&self, wish: TlsWish) -> Option<Answer> {
         let question = Question::new(&nobody(), Choice::Relay(Named::Rescue), wish);
-        self.cached(&self.config(), &question)
+        self.cached(&self.config(), &question).map(|(answer, _)| answer)
     }
 
     /// The plan of the rescue route.
     pub async fn rescue(&self, wish: TlsWish) -> Result<Routing, RouteFailure> {
-        self.ask(self.config(), &nobody(), Choice::Relay(Named::Rescue), wish).await
+        let question = Question::new(&nobody(), Choice::Relay(Named::Rescue), wish);
+        self.common(&self.config(), question).await.0
     }
 
     /// What [`Router::route_by`] would ask about.
@@ -385,19 +386,9 @@ impl<D: Dns + 'static> Router<D> {
     ) -> Result<Routing, RouteFailure> {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
-        match choice {
-            Choice::Local => Ok(Routing::Local),
-            choice => self.ask(config, domain, choice, wish).await,
+        if choice == Choice::Local {
+            return Ok(Routing::Local);
         }
-    }
-
-    async fn ask(
-        &self,
-        config: Arc<Config>,
-        domain: &Domain,
-        choice: Choice,
-        wish: TlsWish,
-    ) -> Result<Routing, RouteFailure> {
         let question = Question::new(domain, choice, wish);
         let (answer, left) = self.common(&config, question).await;
         let Some((plan, key)) = asked_by_sender(&config, &answer, reverse_path) else {
