@@ -691,7 +691,7 @@ mod tests {
                     "{QUIET}{listen}[virtual]\ndomains = [\"a.example\"]\nfile = \"{}\"\n",
                     path("none")
                 ),
-                vec![(Warning, "virtual.file", Some(6))],
+                vec![(Error, "virtual.file", Some(6))],
             ),
             (
                 format!(
@@ -707,9 +707,9 @@ mod tests {
                 ),
                 vec![(Warning, "srs.secret_file", Some(6))],
             ),
-            (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
-            (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),
-            (relay("empty"), vec![(Warning, "relayhost_password_file", Some(4))]),
+            (relay("none"), vec![(Error, "relayhost_password_file", Some(4))]),
+            (relay("open"), vec![(Error, "relayhost_password_file", Some(4))]),
+            (relay("empty"), vec![(Error, "relayhost_password_file", Some(4))]),
         ] {
             assert_eq!(tried(&text), expected, "{text}");
         }

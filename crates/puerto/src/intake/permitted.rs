@@ -98,12 +98,15 @@ pub(super) fn apply(
         }
     }
     drop(fields);
-    let path = reverse_path.address().cloned();
-    let path_verdict = match path.as_ref().map(|path| permission.judge_path(path)) {
+    let path_verdict = match reverse_path.address().map(|path| permission.judge_path(path)) {
         None => Verdict::Allowed,
         Some(Verdict::Foreign) if is_passed_on => Verdict::Allowed,
         Some(verdict) => verdict,
     };
+    if !to_rewrite && path_verdict == Verdict::Allowed {
+        return Ok(());
+    }
+    let path = reverse_path.address().cloned();
     let own = match (&path, permission.own()) {
         (Some(path), own) if path_verdict != Verdict::Allowed => match own {
             Some(own) if !refuses => {

@@ -174,6 +174,8 @@ fn messages_are_held_released_tried_and_removed() {
     assert!(machine.spool.get(one).wait().unwrap().held);
     assert!(machine.ok(&["mailq"]).contains(&format!("{first}!")));
     assert_eq!(machine.ok(&["queue", "release", &first, &second]), "2 messages released\n");
+    assert!(machine.is_due(), "what is released goes now");
+    machine.defer_all("later");
     assert!(!machine.is_due());
     assert_eq!(machine.ok(&["queue", "retry", &first]), "1 message to be tried now\n");
     assert!(machine.is_due());

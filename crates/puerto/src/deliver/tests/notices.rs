@@ -70,8 +70,8 @@ async fn an_address_that_is_not_sent_from_is_told_of_each_message() {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let log = MailLog::new(move |event| {
-        if let Event::Notice { level, id, text, .. } = event {
-            heard.lock().unwrap().push((*level, *id, (*text).to_owned()));
+        if let Event::Remark { level, id, cause, .. } = event {
+            heard.lock().unwrap().push((*level, *id, cause.text().into_owned()));
         }
     });
     let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}{ACCEPT}")]).await;
@@ -85,7 +85,7 @@ async fn an_address_that_is_not_sent_from_is_told_of_each_message() {
         remote.deliver(&job).await;
     }
     let told = told.lock().unwrap();
-    let [(level, Some(_), text)] = &told[..] else { panic!("{told:?}") };
+    let [(level, _, text)] = &told[..] else { panic!("{told:?}") };
     assert_eq!(*level, "warning");
     assert!(
         text.contains("2001:db8::1") && text.contains("the SPF record of example.com"),
