@@ -261,7 +261,8 @@ def test_clients_that_take_every_file_descriptor_keep_no_mail_from_leaving(world
     wait_for("clients to be served again", lambda: accepts(100), 10)
     wait_for("that message", lambda: final.copies()[100] == 1)
     puerto.wait_empty(20)
-    assert busy < 0.1, f"{busy:.0%} of a processor while starved"
+    # Who spins on a door that cannot be opened takes all of one; the mail itself takes some.
+    assert busy < 0.5, f"{busy:.0%} of a processor while starved"
     deferred = puerto.log().count("status=deferred")
     return f"{busy:.1%} of a processor while starved, {deferred} deferred meanwhile"
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 
 from peers import RECORDS, SENDER_ADDRESS, UNPRIVILEGED, Puerto, Unbound, again_and_again, run, wait_for
 
@@ -236,3 +237,23 @@ def test_the_helpers_keep_only_the_rights_that_they_need(world):
         assert int(keeper[field], 16) == CAPABILITIES["CAP_DAC_READ_SEARCH"], (field, keeper[field])
     wait_for("mail", lambda: puerto.alive())
     assert SENDER_ADDRESS
+
+
+def test_a_reload_goes_on_past_a_key_that_the_services_user_may_not_read(world):
+    Unbound(world, RECORDS)
+    puerto = Puerto(world, start=False)
+    folder = theirs(theirs(puerto.keys) / "example.com")
+    for name in ("first", "second"):
+        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / f"{name}.pem")
+    shutil.chown(folder / "first.pem", UNPRIVILEGED)
+    (folder / "second.pem").chmod(0o640)
+    hidden = folder / "second.pem"
+    hidden.rename(world.folder / "second.pem")
+    puerto.start()
+    # As a copy that root has made.
+    (world.folder / "second.pem").rename(hidden)
+    puerto.process.send_signal(signal.SIGHUP)
+    puerto.says("second.pem: cannot read it")
+    assert puerto.alive() and puerto.answers()
+    run(puerto.sendmail, "-f", "me@example.com", "you@example.com", input=b"Subject: x\n\nhi\n")
+    puerto.says("you@example.com")
