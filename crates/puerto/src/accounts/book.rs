@@ -297,6 +297,11 @@ impl Password {
     }
 
     /// What tells it from every other, before and after.
+    /// A number for what is kept of it, which says nothing of the password.
+    pub(super) fn number(&self) -> u32 {
+        crc32fast::hash(&self.hash)
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark(self.hash.clone())
     }

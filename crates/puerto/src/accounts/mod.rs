@@ -351,7 +351,7 @@ impl Accounts {
         let why = match (&name, password) {
             (Some(account), Some(password)) if password.holds(day(now)) => {
                 let (account, application) = (account.clone(), password.application.clone());
-                self.uses.note(&account, &application, now);
+                self.uses.note(&account, password, now);
                 let by = Some(password.mark());
                 return Verdict::Known(Login { account, application, addresses, by });
             }

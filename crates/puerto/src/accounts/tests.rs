@@ -86,10 +86,20 @@ async fn each_password_of_an_account_lets_in_as_long_as_it_holds() {
     assert_eq!(house.log_in("ana", "abcde-fghij").await, refused(Some("ana"), ended));
     assert_eq!(house.log_in("ana", "correct horse").await, known("ana", ""));
     let uses = Uses::of(&house.config);
-    let last = |application| uses.last("ana", application).map(Timestamp::as_millis);
-    assert_eq!(last(""), Some(1_795_953_600_000 + 12 * 3_600_000));
-    assert_eq!(last("phone"), Some(1_795_953_600_000));
-    assert_eq!(last("tablet"), None);
+    let mut book = Book::load(&house.config.accounts.file).unwrap();
+    let last = |book: &Book| -> Vec<(String, Option<i64>)> {
+        let passwords = book.accounts().iter().flat_map(|ana| &ana.passwords);
+        let last = |password| uses.last("ana", password).map(Timestamp::as_millis);
+        passwords.map(|password| (password.application.clone(), last(password))).collect()
+    };
+    let phone = ("phone".to_owned(), Some(1_795_953_600_000));
+    let own = (String::new(), Some(1_795_953_600_000 + 12 * 3_600_000));
+    assert!(last(&book).contains(&phone) && last(&book).contains(&own), "{:?}", last(&book));
+    // Another password of the same application has not been used.
+    let ana = book.get_mut("ana", &[]).unwrap();
+    ana.set_password("phone", b"fghij-abcde", (TODAY, None)).unwrap();
+    assert!(last(&book).contains(&("phone".to_owned(), None)), "{:?}", last(&book));
+    assert!(last(&book).contains(&own));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use puerto_spool::Timestamp;
 
+use super::Password;
 use crate::config::Config;
 use crate::rights::{Place, read_bounded};
 
@@ -18,8 +19,9 @@ const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// A use that follows another sooner is not written down.
 const GRAIN: Duration = Duration::from_secs(60);
 
-/// By account and application, in milliseconds since the epoch.
-type Times = BTreeMap<String, BTreeMap<String, i64>>;
+/// By account and application, in milliseconds since the epoch, with the number of the password:
+/// one that was made anew for an application has not been used by that.
+type Times = BTreeMap<String, BTreeMap<String, (i64, u32)>>;
 
 /// When passwords were used.
 #[derive(Debug)]
@@ -37,25 +39,29 @@ impl Uses {
     }
 
     /// When this password was used last.
-    pub fn last(&self, account: &str, application: &str) -> Option<Timestamp> {
-        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.get(account)?.get(application).copied().map(Timestamp::from_millis)
+    pub fn last(&self, account: &str, password: &Password) -> Option<Timestamp> {
+        last(&self.times.lock().unwrap_or_else(PoisonError::into_inner), account, password)
     }
 
     /// Notes a use; to be called where waiting for the disk is no harm.
-    pub(super) fn note(&self, account: &str, application: &str, now: Timestamp) {
+    pub(super) fn note(&self, account: &str, password: &Password, now: Timestamp) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = times.entry(account.to_owned()).or_default();
-        let last = known.get(application).copied().map(Timestamp::from_millis);
+        let last = last(&times, account, password);
         if last.is_some_and(|last| last <= now && now.since(last) < GRAIN) {
             return;
         }
-        known.insert(application.to_owned(), now.as_millis());
+        let known = times.entry(account.to_owned()).or_default();
+        known.insert(password.application.clone(), (now.as_millis(), password.number()));
         // A login is not refused because this cannot be written.
         let _ = serde_json::to_vec(&*times)
             .map_err(std::io::Error::other)
             .and_then(|octets| Place::of(&self.path)?.replace(&octets, 0o600));
     }
+}
+
+fn last(times: &Times, account: &str, password: &Password) -> Option<Timestamp> {
+    let (at, number) = times.get(account)?.get(&password.application)?;
+    (*number == password.number()).then(|| Timestamp::from_millis(*at))
 }
 
 fn read(path: &Path) -> Option<Times> {

@@ -571,6 +571,8 @@ causes! {
          "{domain} no es dominio nuestro, así que fallaría DMARC"];
     AddressNotOwned { who: String } = "intake.address-not-owned"
         ["not owned by {who}", "no es de {who}"];
+    AddressUnreadable {} = "intake.address-unreadable"
+        ["no address that can be read", "no es una dirección que se pueda leer"];
     FirstAuthorKept { count: u64 } = "intake.first-author-kept"
         ["header: kept the first of {count} addresses in From",
          "cabecera: de {count} direcciones en From queda la primera"];

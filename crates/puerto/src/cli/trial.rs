@@ -20,6 +20,7 @@ use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::local;
 use crate::rights::{self, Identity};
 use crate::sender;
+use crate::setup;
 use crate::survey::names::is_private;
 use crate::tls::{OwnCertificate, ServerTls};
 
@@ -347,12 +348,16 @@ impl Trial<'_> {
             Inhabitant::File(file) => Some(("relay_recipients", file)),
             Inhabitant::Listed(_) => None,
         });
-        for (key, file) in table.chain(lists) {
+        let aliases = [("local.aliases", &config.local.aliases)];
+        for (key, file) in table.chain(lists).chain(aliases) {
             let opened =
                 rights::act(self.service.as_ref(), || rights::open_to_read(file, None).map(drop));
             let shown = file.display().to_string();
             match opened {
-                Err(error) if key == "virtual.file" => self.awaited(key, &shown, &error),
+                // There may be none.
+                Err(error) if key == "local.aliases" && error.kind() == io::ErrorKind::NotFound => {
+                }
+                Err(error) if key != "relay_recipients" => self.awaited(key, &shown, &error),
                 Err(error) => self.failed(Severity::Warning, key, &shown, &error),
                 Ok(()) => {}
             }
@@ -416,6 +421,9 @@ impl Trial<'_> {
             ("listen.submission", &listen.submission),
             ("listen.submissions", &listen.submissions),
         ];
+        if let Some(overlap) = setup::overlap(&setup::Root::new("/"), config) {
+            self.add("listen", overlap);
+        }
         // Its addresses are in use, and by whom they should.
         let runs = std::os::unix::net::UnixStream::connect(config.run_dir.join("control")).is_ok();
         for (key, address) in services.iter().flat_map(|(k, list)| list.iter().map(|a| (*k, *a))) {

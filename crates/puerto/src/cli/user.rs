@@ -205,6 +205,8 @@ impl Desk<'_> {
         // What is asked is asked before anybody else is kept waiting.
         match command {
             UserCommand::Add { account: Name { name }, addresses, source } => {
+                let no_account = |fault| cannot_be(name, fault);
+                load(&self.config.accounts.file)?.add(name, domains).map_err(no_account)?;
                 let password = self.password(source)?;
                 self.edit(|book| {
                     let made = book.add(name, domains).map_err(|fault| cannot_be(name, fault))?;
@@ -295,6 +297,14 @@ impl Desk<'_> {
             }
             (None, false) => self.asked()?,
         };
+        // No mechanism can carry them (RFC 4616 §2, RFC 4013 §2.3).
+        if password.contains(char::is_control) {
+            let text = said!(
+                "a password has no control characters, which no client can send",
+                "una contraseña no lleva caracteres de control, que ningún cliente puede enviar"
+            );
+            return Err(Failure::new(Sysexit::Arguments, text));
+        }
         match password.chars().count() {
             FEWEST.. if password.len() as u64 <= MOST => Ok(password),
             _ => Err(Failure::new(
@@ -469,7 +479,7 @@ fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> 
     let book = load(&config.accounts.file)?;
     let uses = Uses::of(config);
     let last = |account: &Account, password: &Password| {
-        let millis = uses.last(&account.name, &password.application)?.as_millis();
+        let millis = uses.last(&account.name, password)?.as_millis();
         jiff::Timestamp::from_millisecond(millis).ok()
     };
     if json {

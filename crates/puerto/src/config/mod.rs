@@ -340,6 +340,14 @@ impl Listen {
     pub fn all(&self) -> impl Iterator<Item = &SocketAddr> {
         self.smtp.iter().chain(&self.submission).chain(&self.submissions)
     }
+
+    /// Whether two sockets cannot be open at once: the same port at the same address, or at one
+    /// that stands for all of its family.
+    pub fn meet(one: &SocketAddr, other: &SocketAddr) -> bool {
+        one.port() == other.port()
+            && one.is_ipv4() == other.is_ipv4()
+            && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+    }
 }
 
 /// PEM files.

@@ -49,6 +49,23 @@ fn uncommented(sample: &str) -> String {
 }
 
 #[test]
+fn one_port_is_for_one_service() {
+    for (section, wrong) in [
+        ("smtp = [\"0.0.0.0:2525\", \"[::]:2525\"]", false),
+        ("smtp = [\"192.0.2.1:2525\", \"192.0.2.2:2525\"]", false),
+        ("smtp = [\"127.0.0.1:2525\", \"0.0.0.0:2525\"]", true),
+        ("smtp = [\"127.0.0.1:2525\", \"127.0.0.1:2525\"]", true),
+        ("smtp = [\"0.0.0.0:587\"]\nsubmission = [\"192.0.2.1:587\"]", true),
+        ("submission = [\"[::]:465\"]\nsubmissions = [\"[::1]:465\"]", true),
+    ] {
+        let tls = "[tls]\ncertificate = \"/c.pem\"\nkey = \"/k.pem\"\n";
+        let read = Config::parse(&format!("{tls}[listen]\n{section}\n"), "puerto.toml");
+        let said = read.err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert_eq!(said.contains("they are the same port"), wrong, "{section}: {said}");
+    }
+}
+
+#[test]
 fn an_empty_file_gives_the_defaults_of_the_declarations() {
     let config = Config::parse("", "puerto.toml").unwrap();
     assert!(!config.hostname.is_empty() && !config.domains.is_empty());

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Daemon, Machine, Section};
 use crate::finding::{Finding, kinds};
 use crate::lang::{Said, Text, said};
-use crate::setup::{Root, Service, mail_servers};
+use crate::setup::{Root, Service, mail_servers, overlap};
 use crate::survey::processes;
 
 kinds! {
@@ -57,6 +57,7 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
         let found = found.map(|finding| of_port(finding, port));
         section.findings.extend(found.filter(|one| !section.findings.contains(one)));
     }
+    section.findings.extend(overlap(&root, machine.config));
     let running = processes::running();
     let told = section.findings.iter().any(|finding| finding.id == TAKEN.id);
     if let Some(rival) = servers.iter().find(|server| server.at_work(&root, &running))

@@ -1,8 +1,8 @@
 //! Who may send as whom, applied to a message: to the envelope's reverse-path and to the
 //! fields that say whose message it is. What each may use is for [`crate::sender`] to say.
 
-use puerto_mail::header::forgiving::{AddressList, Meaning};
-use puerto_mail::header::{Field, read_address_list, write_address_list};
+use puerto_mail::header::forgiving::{AddressList, Meaning, Member, Written};
+use puerto_mail::header::{Field, is_well_formed, read_address_list, write_address_list};
 use puerto_smtp::{Address, Domain, Reply, ReversePath};
 
 use super::fix_up::Fixed;
@@ -82,20 +82,15 @@ pub(super) fn apply(
         Verdict::Foreign if is_passed_on => Verdict::Allowed,
         verdict => verdict,
     };
+    let flaw = |field: &Field<'_>| flaw(field, &judge).filter(|flaw| flaw.counts(is_passed_on));
     let refuses = permission.refuses(reverse_path);
     let mut to_rewrite = false;
-    for field in fields.iter().filter(|field| is_sender(field)) {
-        let list = read_address_list(field.value(), None);
-        for written in list.written() {
-            let verdict = judge(&written.address);
-            if verdict == Verdict::Allowed {
-                continue;
-            }
-            if refuses || permission.own().is_none() {
-                return Err(refused_field(&permission, field, &written.address, verdict));
-            }
-            to_rewrite = true;
+    for field in &fields {
+        let Some(flaw) = flaw(field) else { continue };
+        if refuses || permission.own().is_none() {
+            return Err(refused_field(&permission, field, &flaw));
         }
+        to_rewrite = true;
     }
     drop(fields);
     let path_verdict = match reverse_path.address().map(|path| permission.judge_path(path)) {
@@ -126,13 +121,61 @@ pub(super) fn apply(
         (_, None) => return Ok(()),
     };
     if to_rewrite {
-        rewrite(fixed, &permission, &own, &judge);
+        rewrite(fixed, &permission, &own, &flaw);
+    }
+    if permission.is_of_a_login() {
+        write_as_read(fixed);
     }
     Ok(())
 }
 
-fn is_sender(field: &Field<'_>) -> bool {
-    SENDERS.iter().any(|name| field.is(name))
+/// What speaks against a field that says whose message it is.
+enum Flaw {
+    /// An address in it that may not be used.
+    Address(Address, Verdict),
+    /// Something in it that we read no address in, and another program may.
+    Unreadable(String),
+}
+
+impl Flaw {
+    /// Whether it counts in a message that is passed on: what was written elsewhere may be
+    /// as bad as it was there.
+    fn counts(&self, is_passed_on: bool) -> bool {
+        !is_passed_on || matches!(self, Self::Address(..))
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Address(_, verdict) => *verdict,
+            Self::Unreadable(_) => Verdict::NotOwn,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Address(address, _) => address.to_string(),
+            Self::Unreadable(excerpt) => excerpt.clone(),
+        }
+    }
+
+    fn why(&self, permission: &Permission<'_>) -> Cause {
+        match self {
+            Self::Address(address, verdict) => why(permission, address, *verdict),
+            Self::Unreadable(_) => Cause::AddressUnreadable {},
+        }
+    }
+}
+
+fn flaw(field: &Field<'_>, judge: &impl Fn(&Address) -> Verdict) -> Option<Flaw> {
+    SENDERS.iter().find(|name| field.is(name))?;
+    let list = read_address_list(field.value(), None);
+    let mut judged = list.written().map(|written| (&written.address, judge(&written.address)));
+    if let Some((address, verdict)) = judged.find(|(_, verdict)| *verdict != Verdict::Allowed) {
+        return Some(Flaw::Address(address.clone(), verdict));
+    }
+    let unread = list.problems().next().map(|problem| problem.excerpt);
+    let nothing = || (list.written().next().is_none() && field.is("From")).then(String::new);
+    unread.or_else(nothing).map(Flaw::Unreadable)
 }
 
 // Writes the fields anew whose addresses may not be used.
@@ -140,31 +183,27 @@ fn rewrite(
     fixed: &mut Fixed<'_>,
     permission: &Permission<'_>,
     own: &Address,
-    judge: &impl Fn(&Address) -> Verdict,
+    flaw: &impl Fn(&Field<'_>) -> Option<Flaw>,
 ) {
     let mut originals = Vec::new();
     let mut reply_to = Vec::new();
     let mut notice = None;
-    for field in fixed.fields().iter().filter(|field| is_sender(field)) {
-        let list = read_address_list(field.value(), None);
-        let bad = list.written().find(|written| judge(&written.address) != Verdict::Allowed);
-        let Some(bad) = bad else { continue };
+    for field in &fixed.fields() {
+        let Some(bad) = flaw(field) else { continue };
         if field.is("From") {
-            let verdict = judge(&bad.address);
             notice = Some(Cause::AuthorRewritten {
-                from: bad.address.to_string(),
+                from: bad.text(),
                 to: own.to_string(),
-                why: Box::new(why(permission, &bad.address, verdict)),
+                why: Box::new(bad.why(permission)),
             });
-            write_address_list(&mut reply_to, "Reply-To", &list, None);
+            let list = read_address_list(field.value(), None);
+            if list.written().next().is_some() {
+                write_address_list(&mut reply_to, "Reply-To", &list, None);
+            }
         }
         originals.extend(as_original(field));
     }
-    fixed.map(|field| {
-        let list = is_sender(field).then(|| read_address_list(field.value(), None))?;
-        let bad = list.written().any(|written| judge(&written.address) != Verdict::Allowed);
-        bad.then(|| written_anew(field, list, own))
-    });
+    fixed.map(|field| flaw(field).map(|_| written_anew(field, own)));
     fixed.notices.extend(notice);
     let has_reply_to = fixed.fields().iter().any(|field| field.is("Reply-To"));
     if !has_reply_to {
@@ -174,17 +213,27 @@ fn rewrite(
     senders::retake_author(fixed);
 }
 
-fn written_anew(field: &Field<'_>, mut list: AddressList<'_>, own: &Address) -> Vec<u8> {
-    // One address stands for all.
-    let mut has_one = false;
-    list.members.retain_mut(|member| {
-        let Meaning::Mailbox(written) = &mut member.meaning else { return false };
-        written.address = own.clone();
-        written.is_sound = false;
-        !std::mem::replace(&mut has_one, true)
+// One address stands for all.
+fn written_anew(field: &Field<'_>, own: &Address) -> Vec<u8> {
+    let read = read_address_list(field.value(), None);
+    let name = read.written().next().map(|written| written.name.clone()).unwrap_or_default();
+    let written = Written { name, address: own.clone(), is_sound: false };
+    let member = Member { octets: b"", meaning: Meaning::Mailbox(written) };
+    written_list(field, &AddressList { members: vec![member] })
+}
+
+// A program may take an `@` of a name for that of an address, where we do not: so whose mail
+// this is stands there in the one form that all read alike.
+fn write_as_read(fixed: &mut Fixed<'_>) {
+    fixed.map(|field| {
+        let is_other = field.is("From") && !is_well_formed(field.value());
+        is_other.then(|| written_list(field, &read_address_list(field.value(), None)))
     });
+}
+
+fn written_list(field: &Field<'_>, list: &AddressList<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.raw().len() + 64);
-    write_address_list(&mut out, &String::from_utf8_lossy(field.name()), &list, None);
+    write_address_list(&mut out, &String::from_utf8_lossy(field.name()), list, None);
     out
 }
 
@@ -213,17 +262,13 @@ fn refused_path(permission: &Permission<'_>, address: &Address, verdict: Verdict
     Refusal { reply: Reply::enhanced(553, (5, 7, 1), text) }
 }
 
-fn refused_field(
-    permission: &Permission<'_>,
-    field: &Field<'_>,
-    address: &Address,
-    verdict: Verdict,
-) -> Refusal {
+fn refused_field(permission: &Permission<'_>, field: &Field<'_>, flaw: &Flaw) -> Refusal {
     let text = format!(
-        "{} address <{address}> rejected: {}; {}",
+        "{} address <{}> rejected: {}; {}",
         String::from_utf8_lossy(field.name()),
-        why(permission, address, verdict),
-        remedy(permission, verdict)
+        flaw.text(),
+        flaw.why(permission),
+        remedy(permission, flaw.verdict())
     );
     Refusal { reply: Reply::enhanced(550, (5, 7, 1), text) }
 }

@@ -140,12 +140,14 @@ impl OtherNames {
 /// Whether there is somebody behind an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// There is, or it cannot be found out now.
+    /// There is, as far as can be told.
     Known,
     /// There is not.
     Unknown,
     /// Those know it who have the mailboxes of these addresses.
     Asked(Vec<Address>),
+    /// It cannot be found out now, for this reason.
+    Unsaid(Cause),
 }
 
 impl Directory {
@@ -156,19 +158,23 @@ impl Directory {
     }
 
     /// Whether mail for an address would be taken: an entry of `[virtual]`, an alias, a user,
-    /// or one of these with an extension. When that cannot be found out, the answer is yes:
-    /// mail is then deferred at delivery instead of refused for good here.
+    /// or one of these with an extension.
     ///
     /// Answers are remembered for a while. One that is not may block on the system's
     /// user directory.
     pub fn standing(&self, address: &Address) -> Standing {
-        let Ok(names) = self.names() else { return Standing::Known };
-        let config = &names.config;
+        let unsaid =
+            |error: io::Error| Standing::Unsaid(Cause::UsersUnknown { error: error.into() });
         let name = address.local_part().as_str().to_lowercase();
-        let delimiter = &config.local.recipient_delimiter;
-        if candidates(&name, delimiter).any(is_required) {
+        if candidates(&name, &self.config.get().local.recipient_delimiter).any(is_required) {
             return Standing::Known;
         }
+        let names = match self.names() {
+            Ok(names) => names,
+            Err(error) => return unsaid(error),
+        };
+        let config = &names.config;
+        let delimiter = &config.local.recipient_delimiter;
         let is_lmtp = matches!(config.local.mailbox, Mailbox::Lmtp(_));
         let is_plain = names.back(address).is_none()
             && !route::is_virtual(config, address.domain())
@@ -176,7 +182,7 @@ impl Directory {
             && (!is_lmtp || !self.is_alias(address.local_part()))
             && !names.may_be_nobodys(&name);
         if !is_plain {
-            return self.resolve(address).map_or(Standing::Known, |found| found.standing(config));
+            return self.resolve(address).map_or_else(unsaid, |found| found.standing(config));
         }
         if is_lmtp {
             return Standing::Asked(vec![address.clone()]);
@@ -462,7 +468,9 @@ mod tests {
         let directory = Directory::new(Live::new(Config::for_tests(dir.path())));
         for _ in 0..2 {
             look_again(&directory);
-            assert!(knows(&directory, "no-such-user") && directory.is_alias(&local("x")));
+            assert!(knows(&directory, "postmaster") && directory.is_alias(&local("x")));
+            let standing = directory.standing(&at("no-such-user"));
+            assert!(matches!(standing, Standing::Unsaid(_)), "{standing:?}");
             let error = directory.resolve(&at("root")).unwrap_err().to_string();
             assert!(error.contains("aliases cannot be read"), "{error}");
         }

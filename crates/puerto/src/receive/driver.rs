@@ -537,6 +537,7 @@ async fn judge(
     let answer = match blocking(|| recipients.standing(recipient)) {
         Standing::Known => Answer::Known,
         Standing::Unknown => Answer::Unknown,
+        Standing::Unsaid(why) => Answer::Unsaid(why),
         Standing::Asked(addresses) => Box::pin(recipients.ask(&addresses)).await,
     };
     arrival.policy.answer(recipient, &answer)

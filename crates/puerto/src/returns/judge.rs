@@ -94,20 +94,20 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
     };
     for (id, is_traced) in candidates(asked, known) {
         let Some(sent) = known.envelope(id) else { continue };
-        let is_notice = report.complaint.is_none();
-        if is_notice && !asked.senders().any(|sender| same(&sender, &sent.from)) {
+        if report.complaint.is_none() && !asked.senders().any(|sender| same(&sender, &sent.from)) {
             doubt = Doubt::OtherSender(id);
             continue;
         }
         let mut found = Vec::new();
         for fate in &report.about {
             // A server before us may have sent a copy elsewhere, of the same name.
-            let is_it = is_traced || !is_notice || !asked.is_addressed_too(fate);
+            let is_it = is_traced || report.traces.is_empty() && !asked.is_addressed_too(fate);
+            // A complaint may hide who complains, or write another address for them.
+            let is_hidden =
+                fate.news == News::Complaint && (is_traced || fate.recipients.is_empty());
             match asked.recipient(fate, &sent.to, is_it) {
                 Some(recipient) => found.push(Found { id, recipient: Some(recipient), fate }),
-                None if fate.news == News::Complaint => {
-                    found.push(Found { id, recipient: None, fate });
-                }
+                None if is_hidden => found.push(Found { id, recipient: None, fate }),
                 None => {
                     let named = fate.recipients.first().cloned().unwrap_or_default();
                     doubt = Doubt::OtherRecipient(id, named);

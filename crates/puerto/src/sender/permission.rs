@@ -173,8 +173,8 @@ impl<'a> Permission<'a> {
             Otherwise::Rewrite => false,
             Otherwise::Auto => match self.submitter {
                 Submitter::User { .. } => false,
-                Submitter::Account { .. } => !matches!(path, ReversePath::Null),
-                Submitter::Client(ip) => !ip.to_canonical().is_loopback(),
+                Submitter::Client(ip) if ip.to_canonical().is_loopback() => false,
+                Submitter::Account { .. } | Submitter::Client(_) => !path.is_null(),
             },
         }
     }
@@ -188,7 +188,8 @@ impl<'a> Permission<'a> {
             Submitter::Client(_) if self.standing == Standing::Machine => {
                 of_the_machine(self.config)
             }
-            Submitter::Client(_) => noted(),
+            // Whom only whole domains were granted has no address of its own.
+            Submitter::Client(_) => noted().or_else(|| of_the_machine(self.config)),
         }
     }
 

@@ -58,7 +58,7 @@ pub use person::{Gone, Nobody, Person};
 pub use postmaster::is_reader;
 pub use report::Report;
 pub use root::Root;
-pub use service::write_packaged;
+pub use service::{overlap, write_packaged};
 pub use steps::quoted;
 pub use takeover::{Credentials, Inherited};
 pub use undo::{Undone, undo};
@@ -197,8 +197,10 @@ kinds! {
     LISTENS_HERE = "setup.listens-here" Info:
         "It listens on {listen}: for programs of this machine alone.",
         "Escucha en {listen}: solo para los programas de esta máquina.",
-        "If other machines are to send through it, set listen.smtp and trusted_networks",
-        "Si otras máquinas van a enviar a través de ella, ponga listen.smtp y trusted_networks";
+        "If other machines are to send through it, set listen.smtp and trusted_networks, and run this \
+         again",
+        "Si otras máquinas van a enviar a través de ella, ponga listen.smtp y trusted_networks, y \
+         vuelva a ejecutar esto";
     LISTENS = "setup.listens" Info:
         "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, \
          only trusted_networks may send ({networks})",
@@ -377,6 +379,7 @@ fn write(
         let done = match state.map_err(|error| Unwritten { path: root.at(&file.path), error })? {
             State::Missing => Done::Written,
             State::Same => Done::Unchanged,
+            State::Different if service::is_followed(root, file) => Done::Replaced,
             State::Different => {
                 let question = said!(
                     "{file} is there and says something else. Replace it? The old one is kept \

@@ -16,13 +16,27 @@
 //! brings new units. Neither unit does anything before there is a configuration, nor when
 //! the program is gone.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::batch::{Batch, Unwritten};
-use super::files::{State, Wanted};
+use super::files::{Content, State, Wanted};
 use super::root::Root;
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::{Config, DEFAULT_FILE, Listen};
+use crate::finding::{Finding, kinds};
 use crate::receive::SUBMIT_SOCKET;
+
+kinds! {
+    OVERLAP = "listener.unit" Error:
+        "the server cannot open {address} at its next start: the unit puerto.socket holds {held}, \
+         which `[listen]` does not list",
+        "el servidor no podrá abrir {address} cuando vuelva a arrancar: la unidad puerto.socket ocupa \
+         {held}, que no está en `[listen]`",
+        "run `puerto setup`, which has the unit follow the configuration and starts the server with \
+         it; a unit of your own is changed by `systemctl edit puerto.socket`",
+        "ejecute `puerto setup`, que adapta la unidad a la configuración y arranca el servidor con \
+         ella; una unidad propia se cambia con `systemctl edit puerto.socket`";
+}
 
 /// Where the unit goes.
 pub(super) const UNIT: &str = "/etc/systemd/system/puerto.service";
@@ -32,6 +46,13 @@ pub(super) const SOCKET: &str = "/etc/systemd/system/puerto.socket";
 pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
 pub(super) const TMPFILES: &str = "/etc/tmpfiles.d/puerto.conf";
+
+/// Where units are, the strongest first.
+const UNITS: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"];
+/// What is there where systemd runs.
+const MANAGED: &str = "/run/systemd/system";
+/// What names an address in the unit of the sockets.
+const LISTEN: &str = "ListenStream=";
 
 /// Where a package puts the program.
 const PACKAGED: &str = "/usr/bin/puerto";
@@ -48,6 +69,58 @@ pub(super) fn files(root: &Root, installed: Installed<'_>, config: &Config) -> V
     let mut files = all(installed, config);
     files.retain(|wanted| root.has(&wanted.path) || !is_packaged(root, wanted));
     files
+}
+
+/// Whether what is there is the unit of the sockets as it was made for other addresses: that is
+/// nobody's own work, and follows the configuration.
+pub(super) fn is_followed(root: &Root, wanted: &Wanted) -> bool {
+    let Content::Text(text, _) = &wanted.content else { return false };
+    let there = || root.read(&wanted.path).ok().flatten();
+    let is_other = |line: &&str| !line.starts_with(LISTEN);
+    wanted.path == Path::new(SOCKET)
+        && there()
+            .is_some_and(|there| there.lines().filter(is_other).eq(text.lines().filter(is_other)))
+}
+
+/// What the unit of the sockets holds and the configuration does not list, where the server
+/// could not open its own addresses beside it; nothing where no service manager runs.
+pub fn overlap(root: &Root, config: &Config) -> Option<Finding> {
+    if !root.has(MANAGED) {
+        return None;
+    }
+    let listed: Vec<SocketAddr> = config.listen.all().copied().collect();
+    let held = held(root).into_iter().filter(|held| !listed.contains(held));
+    let mut pairs =
+        held.filter_map(|held| Some((*listed.iter().find(|own| Listen::meet(own, &held))?, held)));
+    let (own, held) = pairs.next()?;
+    Some(OVERLAP.put("address", own).put("held", held))
+}
+
+/// The addresses that the service manager holds for us, by the unit that is in force and what
+/// is dropped in beside it.
+fn held(root: &Root) -> Vec<SocketAddr> {
+    let read = |path: &Path| root.read(path).ok().flatten();
+    let mut texts: Vec<String> = UNITS
+        .iter()
+        .find_map(|folder| read(&Path::new(folder).join("puerto.socket")))
+        .into_iter()
+        .collect();
+    for folder in UNITS.iter().rev() {
+        let folder = Path::new(folder).join("puerto.socket.d");
+        let names = root.names(&folder);
+        texts.extend(names.iter().filter_map(|name| read(&folder.join(name))));
+    }
+    let mut held = Vec::new();
+    for value in texts.iter().flat_map(|text| text.lines()).filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "ListenStream").then_some(value.trim())
+    }) {
+        match value {
+            "" => held.clear(),
+            value => held.extend(value.parse::<SocketAddr>()),
+        }
+    }
+    held
 }
 
 /// Writes the files as a package brings them below a folder.
@@ -174,7 +247,7 @@ ConditionFileIsExecutable={program}"
 /// The unit of the sockets that a configuration lists.
 pub(super) fn socket(installed: Installed<'_>, config: &Config) -> String {
     let conditions = conditions(installed);
-    let lines = config.listen.all().map(|address| format!("ListenStream={address}\n"));
+    let lines = config.listen.all().map(|address| format!("{LISTEN}{address}\n"));
     let lines: String = lines.collect();
     let local = config.run_dir.join(SUBMIT_SOCKET);
     let local = local.display();
@@ -190,7 +263,7 @@ Documentation=man:puerto(1)
 # `puerto setup` proposes the right file when the configuration has changed.
 # To stop everything: systemctl stop puerto.socket puerto.service
 [Socket]
-{lines}ListenStream={local}
+{lines}{LISTEN}{local}
 BindIPv6Only=ipv6-only
 SocketMode=0666
 RemoveOnStop=yes

@@ -12,6 +12,7 @@ use super::service::{SOCKET, UNIT, has_package};
 use super::takeover::Inherited;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::lang::{Said, said};
+use crate::receive::SUBMIT_SOCKET;
 use crate::survey::address::is_public;
 
 /// Where the manual pages of programs go that are no package.
@@ -219,7 +220,12 @@ impl Situation<'_> {
                 // Nobody here would start it again, so it is left to whoever does.
                 return Some(Step::new(what, [format!("{own} serve")]));
             }
-            let commands = ["systemctl daemon-reload", "systemctl enable --now puerto"];
+            // A unit that holds the addresses it had goes on doing so until it is stopped.
+            let is_held = written.contains(&Path::new(SOCKET))
+                && self.site.root.has(self.config.run_dir.join(SUBMIT_SOCKET));
+            let stop = is_held.then_some("systemctl stop puerto.socket puerto.service");
+            let commands = ["systemctl daemon-reload"].into_iter().chain(stop);
+            let commands = commands.chain(["systemctl enable --now puerto"]);
             let question = said!(
                 "Start the service now, and each time the machine starts?",
                 "¿Arrancar el servicio ahora y cada vez que arranque la máquina?"

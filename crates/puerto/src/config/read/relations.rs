@@ -1,11 +1,12 @@
 //! What no key can say by itself: which of them go together, and what would stop all mail.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::{Draft, Reader, RouteDraft, SourceDraft};
 use crate::config::errors::ConfigError;
-use crate::config::{Acme, Challenge, Config, TlsLevel};
+use crate::config::{Acme, Challenge, Config, Listen, TlsLevel};
 use crate::lang::{Said, Text, said};
 
 const WITH_TLS: Text =
@@ -203,6 +204,7 @@ impl Reader {
                 ),
             );
         }
+        self.listeners(config);
         self.require(
             draft.domains.as_ref().is_none_or(|domains| !domains.is_empty()),
             "domains",
@@ -216,6 +218,32 @@ impl Reader {
         self.policy(draft);
         self.bounds(config);
         self.addresses(draft);
+    }
+
+    fn listeners(&mut self, config: &Config) {
+        let listen = &config.listen;
+        let lists = [
+            ("listen.smtp", &listen.smtp),
+            ("listen.submission", &listen.submission),
+            ("listen.submissions", &listen.submissions),
+        ];
+        let mut before: Vec<&SocketAddr> = Vec::new();
+        for (key, address) in lists.iter().flat_map(|(k, list)| list.iter().map(|a| (*k, a))) {
+            let met = before.iter().find(|other| Listen::meet(address, other));
+            if let Some(other) = met {
+                self.require(
+                    false,
+                    key,
+                    said!(
+                        "{address} and {other} cannot both be listened on: they are the same port",
+                        "no se puede escuchar a la vez en {address} y en {other}: son el mismo puerto";
+                        address = address, other = other
+                    ),
+                    said!("each port for one service", "cada puerto para un solo servicio"),
+                );
+            }
+            before.push(address);
+        }
     }
 
     fn acme(&mut self, draft: &Draft) {

@@ -87,6 +87,48 @@ async fn a_login_that_sends_as_another_is_refused_and_told_what_it_may_use() {
 }
 
 #[tokio::test]
+async fn what_only_others_can_read_as_an_author_is_not_sent_by_a_login() {
+    let rig = rig("");
+    let ana = login("ana");
+    for from in [
+        "luis@@example.com",
+        "luis@x@example.com",
+        "lu\\is@example.com",
+        "lu\"is\"@example.com",
+        "luis\u{ff20}example.com",
+        "=?utf-8?q?luis=40example.com?=",
+        "Luis <luis>",
+        "luis%gmail.com",
+        "(luis@example.com)",
+        "Jefe",
+        "",
+        "ana@example.com, Jefe <luis@@example.com>",
+    ] {
+        let header = format!("From: {from}\r\nSubject: x\r\n");
+        let refusal = refused(&rig, &ana, "ana@example.com", &header).await;
+        assert!(refusal.starts_with("550 5.7.1 From address <"), "{from}: {refusal}");
+    }
+    // What a name hides from us and shows to others is written so that all read the same.
+    for (from, stored_as) in [
+        ("luis@example.com <ana@example.com>", "From: \"luis@example.com\" <ana@example.com>\r\n"),
+        ("Ana <ana@example.com>", "From: Ana <ana@example.com>\r\n"),
+        ("Ana P. <ana@example.com>", "From: \"Ana P.\" <ana@example.com>\r\n"),
+    ] {
+        let header = format!("From: {from}\r\nSubject: x\r\n");
+        let (_, stored) = sent(&rig, &ana, "ana@example.com", &header).await.unwrap();
+        assert!(stored.contains(stored_as), "{stored}");
+    }
+    let kept = self::rig("otherwise = \"rewrite\"");
+    let header = "From: Jefe <luis@@example.com>\r\nSubject: x\r\n";
+    let (_, stored) = sent(&kept, &ana, "ana@example.com", header).await.unwrap();
+    assert!(stored.contains("\r\nFrom: ana@example.com\r\n"), "{stored}");
+    assert!(stored.contains("X-Original-From: Jefe <luis@@example.com>\r\n"), "{stored}");
+    // Another host passes on what was written elsewhere.
+    let other = by_smtp("192.0.2.7");
+    assert!(sent(&rig, &other, "x@bank.example", header).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_notice_that_comes_by_a_login_is_brought_under_its_own_address() {
     let notice = "From: MAILER-DAEMON@mail.one.example.com\r\nSubject: Undelivered\r\n";
     let rig = rig("accounts = { ana = [\"@one.example.com\"] }");
@@ -94,6 +136,13 @@ async fn a_notice_that_comes_by_a_login_is_brought_under_its_own_address() {
     assert_eq!(path, "");
     assert!(stored.contains("From: ana@example.com\r\n"), "{stored}");
     assert!(stored.contains("X-Original-From: MAILER-DAEMON@mail.one.example.com\r\n"));
+    // The same of a host of a trusted network that has addresses of its own.
+    let networks = self::rig("networks = { \"192.0.2.0/24\" = [\"@one.example.com\"] }");
+    let host = by_smtp("192.0.2.7");
+    let (_, stored) = sent(&networks, &host, "", notice).await.unwrap();
+    assert!(stored.contains("From: root@example.com\r\n"), "{stored}");
+    let refusal = refused(&networks, &host, "x@one.example.com", notice).await;
+    assert!(refusal.contains("not owned by client [192.0.2.7]"), "{refusal}");
     let strict = self::rig("otherwise = \"reject\"");
     let refusal = refused(&strict, &login("ana"), "", notice).await;
     assert!(refusal.contains("not owned by user ana"), "{refusal}");
