@@ -33,6 +33,7 @@ use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity, TlsWish};
 use puerto_spool::Timestamp;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::content::{self, Opening};
@@ -42,6 +43,7 @@ use super::outcome::{HostFailure, Peer};
 use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
 use super::require_tls::{UNENCRYPTED, UNSUPPORTED, proving, unproved};
+use super::seldom::Seldom;
 use super::session::Session;
 use super::stream::{self, Stream};
 use super::witness::Witness;
@@ -91,6 +93,7 @@ pub struct Remote {
     log: MailLog,
     nodes: Nodes,
     witness: Witness,
+    seldom: Seldom,
 }
 
 /// How many nodes deliver from the same queue now.
@@ -102,8 +105,8 @@ impl Remote {
         let (pool, one_domain) = Default::default();
         let (places, log) = (Places::of_process(), MailLog::nowhere());
         let nodes = Box::new(|| 1);
-        let witness = Witness::default();
-        Self { config, client_tls, timeouts: None, pool, places, one_domain, log, nodes, witness }
+        let (witness, seldom, timeouts) = Default::default();
+        Self { config, client_tls, timeouts, pool, places, one_domain, log, nodes, witness, seldom }
     }
 
     /// The same, which remembers with whom TLS went well.
@@ -144,7 +147,7 @@ impl Remote {
         let terms = Terms::of(&job.plan, &config, &self.client_tls, self.timeouts(&config));
         let mut attempt = Attempt::new(job, "smtp");
         if let Some(avoided) = &job.plan.avoided {
-            self.tell(job, avoided);
+            self.remark(job, avoided, self.seldom.level(avoided, Instant::now()));
         }
         if let Some(rescued) = &job.plan.rescues {
             let (relay, why) = (job.plan.key.to_string(), Box::new(rescued.why.clone()));
@@ -279,8 +282,12 @@ impl Remote {
     }
 
     fn tell(&self, job: &Job, cause: &Cause) {
+        self.remark(job, cause, "warning");
+    }
+
+    fn remark(&self, job: &Job, cause: &Cause, level: &'static str) {
         let (component, id) = ("smtp", job.id);
-        self.log.write(&Event::Remark { level: "warning", component, id, cause });
+        self.log.write(&Event::Remark { level, component, id, cause });
     }
 
     fn timeouts(&self, config: &Config) -> ClientTimeouts {
