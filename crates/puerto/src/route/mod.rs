@@ -20,7 +20,7 @@ mod machine;
 pub(crate) mod random;
 pub mod source;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
 use crate::providers::Profile;
+use crate::survey::egress;
 use crate::transport::results::Results;
 use crate::transport::sts::Policies;
 use crate::transport::{Demand, Rule};
@@ -336,6 +337,11 @@ impl<D: Dns + 'static> Router<D> {
             (Ok(Routing::Remote(plan)), _) => Some(plan.key.clone()),
             _ => None,
         }
+    }
+
+    /// The addresses that mail leaves from now.
+    pub fn leaves_from(&self) -> Vec<IpAddr> {
+        egress::find(&self.config())
     }
 
     /// The plan of the rescue route if it is known without asking the DNS.
