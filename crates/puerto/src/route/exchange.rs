@@ -125,7 +125,7 @@ async fn to_relay<D: Dns + 'static>(
         is_vouched: exchangers_of.as_ref().is_none_or(|relay| relay.validated),
         exchangers_of,
         is_relay: true,
-        manners: context.config.profiles().relays(),
+        manners: context.config.profiles().of_relay(next_hop.host.name()),
         avoided: None,
         guard: None,
         by_sender: None,
