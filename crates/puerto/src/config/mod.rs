@@ -15,6 +15,7 @@ mod policy;
 mod profiles;
 mod read;
 mod relays;
+mod restart;
 mod sender;
 mod show;
 mod source;

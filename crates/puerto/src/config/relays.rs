@@ -50,6 +50,11 @@ impl Config {
         relayhost.chain(routes).chain(rescue)
     }
 
+    /// Who takes what is refused for our addresses; nobody where a relay takes all mail.
+    pub fn rescuer(&self) -> Option<&NextHop> {
+        self.rescue.via.as_ref().filter(|_| self.relayhost.is_none())
+    }
+
     /// What is configured for a next hop. A login is for the one that it is configured for
     /// and for nobody else: with brackets added that is the same host, found by less.
     pub fn relay_of(&self, next_hop: &NextHop) -> Option<Relay<'_>> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Config;
 use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS, SOURCE_KEYS};
+use super::restart::from_a_start;
 use crate::lang::{Language, Text};
 
 /// The configuration as a file that reads back to it. Passwords are not in it: it
@@ -41,7 +42,8 @@ pub(super) fn annotated(config: &Config, language: Language) -> String {
 
 /// Every key as a page in Markdown, a table for each section.
 pub(super) fn document(language: Language) -> String {
-    let mut out = format!("# {}\n\n{}\n", TITLE.of(language), MADE.of(language));
+    let made = MADE.with(language, &[("start", &from_a_start())]);
+    let mut out = format!("# {}\n\n{made}\n", TITLE.of(language));
     for (section, about) in SECTIONS {
         let keys = KEYS.iter().filter(|key| key.section == *section);
         table(&mut out, section, about.of(language), keys, language);
@@ -55,10 +57,14 @@ const TITLE: Text = Text::new("Configuration keys", "Claves de la configuración
 const MADE: Text = Text::new(
     "Made by `puerto config sample --document` from the declarations that the program reads. The \
      file is `/etc/puerto/puerto.toml`; `puerto config check` says what is wrong with it, and \
-     `puerto config show` what holds. An empty file is right.",
+     `puerto config show` what holds. An empty file is right. A reload (`systemctl reload puerto`) \
+     takes changes over, but for those of {start}: they hold from the next start, and the log \
+     says so.",
     "Página hecha por `puerto config sample --document` a partir de las declaraciones que lee el \
      programa. El fichero es `/etc/puerto/puerto.toml`; `puerto config check` dice qué está mal en \
-     él, y `puerto config show`, qué vale. Un fichero vacío es correcto.",
+     él, y `puerto config show`, qué vale. Un fichero vacío es correcto. Al recargar (`systemctl \
+     reload puerto`) valen los cambios, salvo los de {start}: esos valen desde el próximo inicio, y \
+     el registro lo dice.",
 );
 const HEADINGS: Text =
     Text::new("| key | default | what it is |", "| clave | por defecto | qué es |");

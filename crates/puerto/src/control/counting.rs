@@ -50,6 +50,7 @@ impl Shared {
         if !selection.is_empty() {
             overview.keep_lanes_of_destinations();
         }
+        overview.rescued = sight.lanes.rescued().into_iter().map(Into::into).collect();
         overview.orders = ordering::list(&self.context);
         Ok(overview)
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ordering::OrderView;
 use super::view::time;
 use crate::cause::Cause;
-use crate::queue::{Lane, LaneState, WarmUp};
+use crate::queue::{Lane, LaneState, Standing, WarmUp};
 use crate::telemetry::Counts;
 
 /// What is queued, counted.
@@ -38,6 +38,9 @@ pub struct Overview {
     pub reasons: Vec<Reason>,
     /// What the lanes are doing, the busiest first; of this node.
     pub lanes: Vec<LaneView>,
+    /// What goes by the rescue route; of this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rescued: Vec<RescuedView>,
     /// What an administrator has ordered.
     pub orders: Vec<OrderView>,
 }
@@ -116,6 +119,35 @@ pub struct LaneView {
     /// Why, as a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+}
+
+/// A destination whose mail goes by the rescue route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescuedView {
+    /// The destination; without one, all of them: port 25 is closed here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Since when.
+    pub since: String,
+    /// When one message looks whether the direct way is open again.
+    pub until: String,
+    /// Why, in English.
+    pub reason: String,
+    /// Why, as a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+impl From<Standing> for RescuedView {
+    fn from(standing: Standing) -> Self {
+        Self {
+            lane: standing.name,
+            since: time(standing.since),
+            until: time(standing.until),
+            reason: standing.why.to_string(),
+            cause: Some(standing.why),
+        }
+    }
 }
 
 /// What a lane is doing.
@@ -286,6 +318,7 @@ impl Overview {
             more_destinations: more as u64,
             reasons,
             lanes: Vec::new(),
+            rescued: Vec::new(),
             orders: Vec::new(),
         }
     }

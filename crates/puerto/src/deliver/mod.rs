@@ -19,6 +19,7 @@ mod question;
 mod remote;
 mod require_tls;
 mod retry_after;
+mod seldom;
 mod session;
 mod stream;
 #[cfg(test)]

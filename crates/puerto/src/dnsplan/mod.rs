@@ -357,7 +357,8 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
     }
     // What evaluations will begin with: both SPF records, and where the relay leads.
     let records = [&subject.domain, &subject.hostname].map(|name| (name.clone(), RecordType::Txt));
-    let of_relay = subject.relay.iter().flat_map(relayhost::first_questions);
+    let relays = subject.relay.iter().chain(&subject.rescue);
+    let of_relay = relays.flat_map(relayhost::first_questions);
     ahead::ask(dns, records.into_iter().chain(of_relay)).await;
     let mut future = Overlay::new(dns);
     host::addresses(&mut draft, &mut future);

@@ -16,7 +16,7 @@ use crate::config::{NextHop, NextHopHost};
 use crate::finding::{Finding, Kind};
 use crate::survey::address::is_public;
 use crate::survey::names::ascii;
-use crate::survey::relayhost::{self, Way};
+use crate::survey::relayhost;
 
 /// Whose mail the record is to let pass.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,8 @@ pub struct Sender<'a> {
     pub hostname: &'a str,
     /// Who takes all our mail instead.
     pub relay: Option<&'a NextHop>,
+    /// Who takes what is refused for them.
+    pub rescue: Option<&'a NextHop>,
     /// The addresses that mail leaves from.
     pub egress: &'a [IpAddr],
 }
@@ -42,6 +44,8 @@ pub struct SpfProposal {
     why: Option<Said>,
     /// What is to be known of the relay.
     notes: Vec<Finding>,
+    /// What was added so that mail by the rescue route passes.
+    pub for_rescue: Option<String>,
     /// It would be the first record, and nobody knows whom it is to let pass: to publish it
     /// would be to disown all mail of the domain.
     pub is_blind: bool,
@@ -49,7 +53,7 @@ pub struct SpfProposal {
 
 impl SpfProposal {
     fn of(mended: Mended, why: Option<Said>, notes: Vec<Finding>) -> Self {
-        Self { text: mended.text(), mended, why, notes, is_blind: false }
+        Self { text: mended.text(), mended, why, notes, for_rescue: None, is_blind: false }
     }
 
     /// Words of the record of which only the domain's owner knows whether senders are
@@ -84,7 +88,13 @@ pub async fn spf_proposal<D: Dns>(
     let mut present = Overlay::new(dns);
     present.set_text(domain, &mended.text());
     let why = match sender.relay {
-        Some(relay) => cover_relay(&mut notes, (domain, &mut mended), relay, &present).await?,
+        Some(relay) => {
+            let covered = cover_relay(&mut notes, (domain, &mut mended), relay, &present).await?;
+            covered.map(|covered| match covered {
+                Covered::Already(relay) => Said::plain(words::SPF_RELAY_RIGHT).put("relay", relay),
+                Covered::By(way, relay, term) => way.of_all(relay, term),
+            })
+        }
         None => {
             let query =
                 |ip| Query::mail_from_text(ip, sender.hostname, &format!("postmaster@{domain}"));
@@ -97,7 +107,18 @@ pub async fn spf_proposal<D: Dns>(
         }
     };
     let is_blind = is_new && sender.relay.is_some() && why.is_none();
-    Ok(SpfProposal { is_blind, ..SpfProposal::of(mended, why, notes) })
+    let mut for_rescue = None;
+    let mut reasons: Vec<Said> = why.into_iter().collect();
+    if let Some(rescue) = sender.rescue.filter(|_| sender.relay.is_none()) {
+        present.set_text(domain, &mended.text());
+        let covered = cover_relay(&mut notes, (domain, &mut mended), rescue, &present).await?;
+        if let Some(Covered::By(way, relay, term)) = covered {
+            for_rescue = Some(term.clone());
+            reasons.push(way.of_refused(relay, term));
+        }
+    }
+    let why = (!reasons.is_empty()).then(|| Said::joined(&reasons, " "));
+    Ok(SpfProposal { is_blind, for_rescue, ..SpfProposal::of(mended, why, notes) })
 }
 
 /// The same of the name in HELO, which is judged when the reverse-path is null, as a
@@ -132,7 +153,8 @@ pub(super) async fn of_domain<D: Dns>(
     let (subject, present) = (draft.subject, draft.existing.spf.as_slice());
     let (domain, hostname) = (subject.domain.as_str(), subject.hostname.as_str());
     let (relay, egress) = (subject.relay.as_ref(), subject.egress.as_slice());
-    let sender = Sender { domain, hostname, relay, egress };
+    let rescue = subject.rescue.as_ref();
+    let sender = Sender { domain, hostname, relay, rescue, egress };
     let mut proposal = spf_proposal(future.present(), &sender, present, false).await?;
     draft.plan.notes.append(&mut proposal.notes);
     if proposal.is_blind {
@@ -304,7 +326,45 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
     Unread { questions: vec![(format!("SPF {name}"), error)] }
 }
 
-/// Makes the record cover a relayhost; says what was added and why.
+/// How a record covers a relay.
+enum Covered {
+    /// It did.
+    Already(String),
+    /// By a term that was added.
+    By(Way, String, String),
+}
+
+/// What such a term stands for.
+#[derive(Clone, Copy)]
+enum Way {
+    Provider,
+    Host,
+    Fixed,
+}
+
+impl Way {
+    // Where all mail leaves through the relay.
+    fn of_all(self, relay: String, term: String) -> Said {
+        let text = match self {
+            Self::Provider => words::SPF_RELAY_PROVIDER,
+            Self::Host => words::SPF_RELAY_HOST,
+            Self::Fixed => words::SPF_RELAY_FIXED,
+        };
+        Said::plain(text).put("relay", relay).put("term", term)
+    }
+
+    // Where what is refused elsewhere does.
+    fn of_refused(self, relay: String, term: String) -> Said {
+        let text = match self {
+            Self::Provider => words::SPF_RESCUE_PROVIDER,
+            Self::Host => words::SPF_RESCUE_HOST,
+            Self::Fixed => words::SPF_RESCUE_FIXED,
+        };
+        Said::plain(text).put("relay", relay).put("term", term)
+    }
+}
+
+/// Makes the record cover a relay; `None` where it is not known by what.
 ///
 /// The addresses that a relay takes mail in at are often not those that it sends
 /// from. The large services publish those that they send from in a record to be
@@ -314,24 +374,24 @@ async fn cover_relay<D: Dns>(
     (domain, terms): (&str, &mut Mended),
     next_hop: &NextHop,
     future: &Overlay<'_, D>,
-) -> Result<Option<Said>, Unread> {
+) -> Result<Option<Covered>, Unread> {
     let relay = match &next_hop.host {
         NextHopHost::Address(address) => address.to_string(),
         NextHopHost::Mx(name) | NextHopHost::Name(name) => name.clone(),
     };
-    let said = |text| Said::plain(text).put("relay", &relay);
     let mut note = |kind: Kind| notes.push(kind.put("relay", &relay));
     let tree = count::count_text(future, domain, &terms.text()).await;
     if let Some(record) = relayhost::service(next_hop).and_then(|service| service.spf) {
         let term = format!("include:{record}");
         if tree.terms.iter().any(|counted| counted.term.eq_ignore_ascii_case(&term)) {
-            return Ok(Some(said(words::SPF_RELAY_RIGHT)));
+            return Ok(Some(Covered::Already(relay)));
         }
         terms.insert(vec![term.clone()], None);
-        return Ok(Some(said(words::SPF_RELAY_PROVIDER).put("term", term)));
+        return Ok(Some(Covered::By(Way::Provider, relay, term)));
     }
     let way = relayhost::way(future, next_hop).await;
-    let Way { by_mx, addresses } = way.map_err(|question| Unread { questions: vec![question] })?;
+    let relayhost::Way { by_mx, addresses } =
+        way.map_err(|question| Unread { questions: vec![question] })?;
     if !addresses.iter().any(|address| is_public(*address)) {
         let is_nowhere = addresses.is_empty();
         note(if is_nowhere { words::RELAY_NOWHERE } else { words::RELAY_PRIVATE });
@@ -348,17 +408,17 @@ async fn cover_relay<D: Dns>(
             _ => refused = refused.or(Some(evaluation)),
         }
     }
-    let Some(refused) = refused else { return Ok(Some(said(words::SPF_RELAY_RIGHT))) };
+    let Some(refused) = refused else { return Ok(Some(Covered::Already(relay))) };
     // A name asks the DNS once more: where the limit is reached, addresses do not.
-    let (added, text) = match &next_hop.host {
-        NextHopHost::Address(address) => (vec![literal(*address)], words::SPF_RELAY_HOST),
+    let (added, way) = match &next_hop.host {
+        NextHopHost::Address(address) => (vec![literal(*address)], Way::Host),
         _ if tree.lookups >= spf::MAX_LOOKUPS => {
-            (addresses.iter().map(|one| literal(*one)).collect(), words::SPF_RELAY_FIXED)
+            (addresses.iter().map(|one| literal(*one)).collect(), Way::Fixed)
         }
-        _ if by_mx => (vec![format!("mx:{}", ascii(&relay))], words::SPF_RELAY_HOST),
-        _ => (vec![format!("a:{}", ascii(&relay))], words::SPF_RELAY_HOST),
+        _ if by_mx => (vec![format!("mx:{}", ascii(&relay))], Way::Host),
+        _ => (vec![format!("a:{}", ascii(&relay))], Way::Host),
     };
-    let said = said(text).put("term", added.join(" "));
+    let term = added.join(" ");
     terms.insert(added, refused.decided_by());
-    Ok(Some(said))
+    Ok(Some(Covered::By(way, relay, term)))
 }

@@ -24,6 +24,8 @@ pub struct Subject {
     pub egress: Vec<IpAddr>,
     /// Who takes all our mail instead.
     pub relay: Option<NextHop>,
+    /// Who takes what is refused for our addresses, where mail goes directly.
+    pub rescue: Option<NextHop>,
     /// The keys that mail from the domain is signed with.
     pub keys: Vec<Key>,
     /// Whether this server takes mail for the domain.
@@ -94,6 +96,7 @@ impl Subject {
             hostname: ascii(&config.delivery.helo),
             exchanger: ascii(&config.hostname),
             relay: config.relayhost.clone(),
+            rescue: config.rescuer().cloned(),
             keys: ring.keys_for(&wanted).iter().map(|key| Key::of(key)).collect(),
             egress,
             domain,

@@ -26,6 +26,7 @@ fn subject() -> Subject {
         exchanger: "mail.example.com".to_owned(),
         egress: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
         relay: None,
+        rescue: None,
         keys: vec![Key {
             domain: "example.com".to_owned(),
             selector: "s1".to_owned(),

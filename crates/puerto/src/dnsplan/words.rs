@@ -123,6 +123,23 @@ words! {
         "Todo el correo sale por {relay}. El registro ya hace todas las consultas al DNS que se \
          permiten, así que {term} pone sus direcciones en vez de su nombre: cámbielas cuando \
          cambien las del relay.";
+    SPF_RESCUE_PROVIDER =
+        "What receivers refuse for this server's address leaves through {relay}, whose service \
+         publishes the addresses that it sends from: {term} lets them pass.",
+        "Lo que los receptores rechazan por la dirección de este servidor sale por {relay}, cuyo \
+         servicio publica las direcciones desde las que envía: {term} las deja pasar.";
+    SPF_RESCUE_HOST =
+        "What receivers refuse for this server's address leaves through {relay}: {term} lets its \
+         addresses pass.",
+        "Lo que los receptores rechazan por la dirección de este servidor sale por {relay}: {term} \
+         deja pasar sus direcciones.";
+    SPF_RESCUE_FIXED =
+        "What receivers refuse for this server's address leaves through {relay}. The record asks \
+         the DNS as often as is allowed already, so that {term} stands for its addresses instead of \
+         its name: change them when the relay's addresses change.",
+        "Lo que los receptores rechazan por la dirección de este servidor sale por {relay}. El \
+         registro ya hace todas las consultas al DNS que se permiten, así que {term} pone sus \
+         direcciones en vez de su nombre: cámbielas cuando cambien las del relay.";
     SPF_HELO =
         "Bounces have no sender address; receivers then ask whether {name} may be used from this \
          address.",

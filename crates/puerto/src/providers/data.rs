@@ -2,7 +2,8 @@
 
 /// What holds for everybody without a file.
 pub const EVERYBODY: &str = "default";
-/// What holds for relays.
+/// What holds for relays. A file whose name begins so, and a hyphen, is of a relay, and says
+/// nothing of receivers.
 pub const RELAYS: &str = "relay";
 
 macro_rules! file {
@@ -66,6 +67,7 @@ pub const FILES: &[(&str, &str)] = &[
     file!("rambler"),
     file!("rediff"),
     file!("relay"),
+    file!("relay-mailgun"),
     file!("seznam"),
     file!("sfr"),
     file!("strato"),

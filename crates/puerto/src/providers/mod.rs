@@ -321,9 +321,10 @@ impl Profiles {
     /// provider's own.
     #[must_use]
     pub fn complete(&self) -> Self {
-        let common = self.everybody();
+        let (of_receivers, of_relays) = (self.everybody(), self.relays());
         let completed = self.0.iter().map(|(name, known)| {
             let knows_more = ![EVERYBODY, RELAYS].contains(&name.as_str());
+            let common = if is_of_relay(name) { &of_relays } else { &of_receivers };
             let more = common.replies.iter().filter(|_| knows_more).cloned();
             let mut one = Profile::clone(known);
             one.replies.extend(more);
@@ -353,7 +354,12 @@ impl Profiles {
 
     fn of_host(&self, host: &str) -> Option<&Arc<Profile>> {
         let host = host.to_ascii_lowercase();
-        let owners = self.0.values().filter_map(|one| Some((one.suffix(&host)?, one)));
+        self.longest(&host, |name| !is_of_relay(name))
+    }
+
+    fn longest(&self, host: &str, is_asked: fn(&str) -> bool) -> Option<&Arc<Profile>> {
+        let asked = self.0.values().filter(|one| is_asked(&one.name));
+        let owners = asked.filter_map(|one| Some((one.suffix(host)?, one)));
         owners.max_by_key(|(length, _)| *length).map(|(_, one)| one)
     }
 
@@ -362,10 +368,21 @@ impl Profiles {
         self.0.get(EVERYBODY).cloned().unwrap_or_default()
     }
 
-    /// What holds for relays.
+    /// What holds for a relay of this name, or for one that is an address.
+    pub fn of_relay(&self, host: Option<&str>) -> Arc<Profile> {
+        let host = host.map(str::to_ascii_lowercase);
+        let known = host.and_then(|host| self.longest(&host, is_of_relay));
+        known.cloned().unwrap_or_else(|| self.relays())
+    }
+
+    /// What holds for relays of which nothing more is known.
     pub fn relays(&self) -> Arc<Profile> {
         self.0.get(RELAYS).cloned().unwrap_or_default()
     }
+}
+
+fn is_of_relay(name: &str) -> bool {
+    name.strip_prefix(RELAYS).is_some_and(|rest| rest.starts_with('-'))
 }
 
 impl fmt::Debug for Profiles {
@@ -402,6 +419,25 @@ mod tests {
         assert_eq!(name(&["mx.outlook.com", "aspmx.l.google.com"]), None);
         assert_eq!(name(&["notgoogle.com"]), None);
         assert_eq!(name(&[]), None);
+    }
+
+    #[test]
+    fn a_relay_has_a_file_of_its_own_which_says_nothing_of_receivers() {
+        let mut common = profile("relay", &[]);
+        let says =
+            Rule { says: "rate limit".to_owned(), class: None, call: Call::Message, pause: false };
+        common.replies = vec![says];
+        let of_own = profile("relay-mailgun", &["smtp.mailgun.org"]);
+        let all = [profile("default", &[]), common, of_own, profile("relayed", &["mx.example"])];
+        let all = Profiles::new(all).complete();
+        assert_eq!(all.of_relay(Some("SMTP.mailgun.org")).name, "relay-mailgun");
+        assert_eq!(all.of_relay(Some("smtp.mailgun.org")).replies.len(), 1, "as of all relays");
+        for other in [Some("smtp.example.net"), Some("mx.example"), None] {
+            assert_eq!(all.of_relay(other).name, "relay", "{other:?}");
+        }
+        let receiver = |host: &str| all.of_hosts(&[host]).map(|one| one.name.clone());
+        assert_eq!(receiver("smtp.mailgun.org"), None);
+        assert_eq!(receiver("mx.example").as_deref(), Some("relayed"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
-use super::rescue::Rescue;
+use super::rescue::{Moment, Rescue};
 use super::schedule::Step;
 use super::settle::Settler;
 use super::shape::Ended;
@@ -35,7 +35,7 @@ const LOW_WATER: usize = 60;
 /// For how long after a claim it is not worth asking whether a lease still holds.
 const SURELY_HELD: Duration = Duration::from_secs(1);
 const RENEW_EVERY: Duration = Duration::from_secs(60);
-/// How often it is written what new addresses have sent.
+/// How often it is written what new addresses have sent, and who refuses ours.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// The longest time that a lost wake-up may cost.
 const POLL: Duration = Duration::from_secs(1);
@@ -73,9 +73,12 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let leases = Arc::new(Leases::new(Arc::clone(&wiring.work)));
         let settler = Arc::new(Settler::start(&wiring, &leases));
         let lines = Lines::new(&leases);
-        let rescue = Arc::new(Rescue::default());
-        let sources = Arc::new(Sources::load(&wiring.config.get().state_dir));
-        wiring.lanes.are(&lines, &wiring.clock, (&sources, &wiring.config, &wiring.work));
+        let state_dir = wiring.config.get().state_dir.clone();
+        let now = Moment { instant: Instant::now(), time: wiring.now() };
+        let rescue = Arc::new(Rescue::load(&state_dir, &wiring.router.leaves_from(), now));
+        let sources = Arc::new(Sources::load(&state_dir));
+        let learnt = (&sources, &rescue);
+        wiring.lanes.are(&lines, &wiring.clock, learnt, (&wiring.config, &wiring.work));
         Arc::new_cyclic(|workers: &Weak<Self>| {
             let workers: Weak<dyn Workers> = workers.clone();
             let dispatcher =
@@ -97,7 +100,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
             self.settler.settle_leftovers();
             if last_write.elapsed() >= WRITE_EVERY {
-                self.write_counts().await;
+                self.write_notes().await;
                 last_write = Instant::now();
             }
             self.mind_the_clock(&mut clock).await;
@@ -114,15 +117,22 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.stop().await;
     }
 
-    // What is not written counts as not sent after a crash.
-    async fn write_counts(&self) {
-        if !self.sources.is_unwritten() {
+    // What is not written is not known after a crash: it counts as not sent, and is found out
+    // again.
+    async fn write_notes(&self) {
+        if !self.sources.is_unwritten() && !self.rescue.is_unwritten() {
             return;
         }
-        let sources = Arc::clone(&self.sources);
-        let written = tokio::task::spawn_blocking(move || sources.write()).await;
-        if let Ok(Err(error)) = written {
-            self.wiring.warn(None, &format!("what new addresses have sent was not noted: {error}"));
+        let (sources, rescue) = (Arc::clone(&self.sources), Arc::clone(&self.rescue));
+        let (from, now) = (self.wiring.router.leaves_from(), self.moment());
+        let writing = move || (sources.write(), rescue.write(from, now));
+        let Ok((sent, refused)) = tokio::task::spawn_blocking(writing).await else { return };
+        for (what, written) in
+            [("what new addresses have sent", sent), ("who refuses our address", refused)]
+        {
+            if let Err(error) = written {
+                self.wiring.warn(None, &format!("{what} was not noted: {error}"));
+            }
         }
     }
 
@@ -233,7 +243,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 Some(mut report) => {
                     self.sources.ended(&work.job.plan, work.job.id, outcome::taken(&report));
                     let config = self.wiring.config.get();
-                    self.rescue.consider(&config, &work.job, &mut report, Instant::now());
+                    self.rescue.consider(&config, &work.job, &mut report, self.moment());
                     pressure = report.pressure;
                     ground = self.ground(&work, &report).map(Arc::new);
                     self.settle(&work, report).await;
@@ -392,10 +402,14 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.settle_leftovers();
         let _ = tokio::time::timeout_at(deadline.max(Instant::now() + POLL), self.settler.finish())
             .await;
-        self.write_counts().await;
+        self.write_notes().await;
     }
 
     fn now(&self) -> Timestamp {
         self.wiring.now()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { instant: Instant::now(), time: self.now() }
     }
 }

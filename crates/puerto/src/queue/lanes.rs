@@ -8,6 +8,7 @@ use puerto_spool::{Timestamp, Work};
 use tokio::time::Instant;
 
 use super::lines::Lines;
+use super::rescue::{Moment, Rescue, Standing};
 use super::sources::{Sources, WarmUp};
 use crate::cause::Cause;
 use crate::config::Live;
@@ -73,6 +74,7 @@ struct Running {
     lines: Arc<Lines>,
     clock: Arc<dyn Clock>,
     sources: Arc<Sources>,
+    rescue: Arc<Rescue>,
     config: Live,
     work: Arc<dyn Work>,
 }
@@ -83,12 +85,14 @@ impl Lanes {
         &self,
         lines: &Arc<Lines>,
         clock: &Arc<dyn Clock>,
-        (sources, config, work): (&Arc<Sources>, &Live, &Arc<dyn Work>),
+        (sources, rescue): (&Arc<Sources>, &Arc<Rescue>),
+        (config, work): (&Live, &Arc<dyn Work>),
     ) {
-        let (lines, clock, sources) = (Arc::clone(lines), Arc::clone(clock), Arc::clone(sources));
+        let (lines, clock) = (Arc::clone(lines), Arc::clone(clock));
+        let (sources, rescue) = (Arc::clone(sources), Arc::clone(rescue));
         let (config, work) = (config.clone(), Arc::clone(work));
         // A queue is wired once.
-        let _ = self.0.set(Running { lines, clock, sources, config, work });
+        let _ = self.0.set(Running { lines, clock, sources, rescue, config, work });
     }
 
     /// How the addresses stand that are being warmed up, on this node.
@@ -97,6 +101,15 @@ impl Lanes {
             return Vec::new();
         };
         sources.warm_ups((&config.get(), work.living()), clock.now())
+    }
+
+    /// What goes by the rescue route, on this node.
+    pub fn rescued(&self) -> Vec<Standing> {
+        let Some(Running { clock, rescue, config, .. }) = self.0.get() else { return Vec::new() };
+        if config.get().rescue.via.is_none() {
+            return Vec::new();
+        }
+        rescue.standing(Moment { instant: Instant::now(), time: clock.now() })
     }
 
     /// The pause that mail for a domain waits for, if it does.

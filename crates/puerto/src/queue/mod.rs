@@ -45,6 +45,7 @@ use crate::telemetry::{Event, MailLog};
 
 pub use carrier::{Carrier, Crew};
 pub use lanes::{Lane, LaneState, Lanes, Park};
+pub use rescue::Standing;
 pub use sources::WarmUp;
 
 /// What a queue is wired to.

@@ -7,25 +7,32 @@
 //! row for it is not asked by all others too: it *stands* for a while, in which its mail goes by
 //! the rescue route at once, and then one message looks again.
 //!
-//! What a relay says is the end: nothing that it refuses comes back here. What is known here is
-//! in memory alone; after a restart the direct way is tried first again, which costs a refusal
-//! and no message.
+//! What a relay says is the end: nothing that it refuses comes back here. What stands is in a file,
+//! too, since each look costs a refusal and some of what a receiver still thinks of us; what one
+//! message is owed is not: after a restart it is tried directly once more. All of it is each node's
+//! own, as are the address and the port that it is about.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::HashMap;
 use nix::errno::Errno;
 use puerto_smtp::{Domain, TlsWish};
-use puerto_spool::MessageId;
+use puerto_spool::{MessageId, Timestamp};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::{Job, Outcome, Pressure, Report};
+use crate::rights::Place;
 use crate::route::{DestinationKey, Plan, Rescued, is_relayed};
 use crate::telemetry::DeliveryStatus;
+
+mod note;
+
+use note::Note;
 
 /// Messages that are owed another way at the same time, and destinations of which something is
 /// remembered. What does not fit waits as if there were no rescue.
@@ -47,8 +54,37 @@ const CLOSED: Duration = Duration::from_secs(1800);
 const LOOKING: Duration = Duration::from_secs(300);
 
 /// See the module.
-#[derive(Default)]
-pub(super) struct Rescue(Mutex<State>);
+pub(super) struct Rescue {
+    state: Mutex<State>,
+    file: PathBuf,
+}
+
+/// A point in time, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) time: Timestamp,
+}
+
+impl Moment {
+    /// What the time of day is then.
+    fn at(self, instant: Instant) -> Timestamp {
+        self.time.after(instant.saturating_duration_since(self.instant))
+    }
+}
+
+/// A destination whose mail goes by the rescue route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The destination; `None`: all of them, since the port is closed here.
+    pub name: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// When one message looks again.
+    pub until: Timestamp,
+    /// What it holds against us.
+    pub why: Cause,
+}
 
 #[derive(Default)]
 struct State {
@@ -57,6 +93,8 @@ struct State {
     port: Port,
     /// The plans that were made, by the destination that they are tried instead of.
     plans: HashMap<DestinationKey, Made>,
+    /// The file says something else.
+    unwritten: bool,
 }
 
 struct Owed {
@@ -70,7 +108,8 @@ struct Destination {
     in_a_row: u32,
     why: Arc<Cause>,
     last: Instant,
-    stands_until: Option<Instant>,
+    /// Since when and until when.
+    stands: Option<(Timestamp, Instant)>,
     /// Who looks whether it still does.
     looks: Option<MessageId>,
     next_stand: Duration,
@@ -82,9 +121,17 @@ struct Port {
     unreached: HashMap<IpAddr, Instant>,
     /// When anybody last answered.
     reached: Option<Instant>,
-    closed_until: Option<Instant>,
+    closed: Option<Closed>,
     /// Who looks whether it still is.
     looks: Option<MessageId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    since: Timestamp,
+    until: Instant,
+    /// How many could not be reached.
+    destinations: u64,
 }
 
 struct Made {
@@ -115,6 +162,51 @@ pub(super) fn may_rescue(config: &Config, plan: &Plan, (to, tls): (&Domain, TlsW
 }
 
 impl Rescue {
+    /// What a file in this folder remembers, if it was learnt with these addresses of ours.
+    pub(super) fn load(state_dir: &Path, from: &[IpAddr], now: Moment) -> Self {
+        let file = state_dir.join("rescue.json");
+        let state = Note::read(&file).state(from, now);
+        Self { state: Mutex::new(state), file }
+    }
+
+    /// Whether something is known that is not written.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.state().unwritten
+    }
+
+    /// Writes what is known, if there is anything new. It blocks.
+    pub(super) fn write(&self, from: Vec<IpAddr>, now: Moment) -> std::io::Result<()> {
+        let note = {
+            let mut state = self.state();
+            if !std::mem::take(&mut state.unwritten) {
+                return Ok(());
+            }
+            Note::of(&state, from, now)
+        };
+        let text = serde_json::to_string(&note).map_err(std::io::Error::from)?;
+        Place::of(&self.file)?.replace(text.as_bytes(), 0o640)
+    }
+
+    /// What goes by the rescue route, the port first.
+    pub(super) fn standing(&self, now: Moment) -> Vec<Standing> {
+        let state = self.state();
+        let port = state.port.closed.map(|closed| Standing {
+            name: None,
+            since: closed.since,
+            until: now.at(closed.until),
+            why: Cause::PortClosed { destinations: closed.destinations },
+        });
+        let stands = |(key, known): (&DestinationKey, &Destination)| {
+            let (since, until) = known.stands?;
+            let (name, why) = (Some(key.to_string()), Cause::clone(&known.why));
+            Some(Standing { name, since, until: now.at(until), why })
+        };
+        let mut all: Vec<Standing> = state.destinations.iter().filter_map(stands).collect();
+        drop(state);
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        port.into_iter().chain(all).collect()
+    }
+
     /// Why a message goes by the rescue route that would go by this plan, if it does. Of a
     /// destination that stands no longer, whoever asks first looks.
     pub(super) fn reason(&self, id: MessageId, plan: &Plan, now: Instant) -> Option<Reason> {
@@ -154,7 +246,7 @@ impl Rescue {
 
     /// What follows from an attempt: what a relay cures becomes an attempt by the rescue route,
     /// and what the rescue route says tells why it was asked.
-    pub(super) fn consider(&self, config: &Config, job: &Job, report: &mut Report, now: Instant) {
+    pub(super) fn consider(&self, config: &Config, job: &Job, report: &mut Report, now: Moment) {
         match &job.plan.rescues {
             Some(rescued) => self.rescued(job.id, rescued, report),
             None if job.plan.is_relay => {}
@@ -175,21 +267,24 @@ impl Rescue {
         }
     }
 
-    fn direct(&self, config: &Config, job: &Job, report: &mut Report, now: Instant) {
+    fn direct(&self, config: &Config, job: &Job, report: &mut Report, now: Moment) {
         let mut state = self.state();
         let is_reached =
             !matches!(report.pressure, Pressure::Unreachable | Pressure::Crowded { .. });
         if report.outcomes.iter().any(|outcome| outcome.status == DeliveryStatus::Sent) {
-            state.destinations.remove(&job.plan.key);
+            let known = state.destinations.remove(&job.plan.key);
+            state.unwritten |= known.is_some_and(|known| known.stands.is_some());
         }
         if is_reached {
-            state.port = Port { reached: Some(now), ..Port::default() };
+            state.unwritten |= state.port.closed.is_some();
+            state.port = Port { reached: Some(now.instant), ..Port::default() };
         } else if let Some(hop) = job.plan.hops.first().filter(|_| is_silent(report)) {
-            state.port.unreached(hop.address, now);
+            let is_closed = state.port.unreached(hop.address, now);
+            state.unwritten |= is_closed;
         }
         let Some(relay) = &config.rescue.via else { return };
         let relay = relay.to_string();
-        let closed = state.port.is_closed(None, now);
+        let closed = state.port.is_closed(None, now.instant);
         let mut held = None;
         for (outcome, leased) in report.outcomes.iter_mut().zip(&job.recipients) {
             let why = match (outcome.status, outcome.against, closed) {
@@ -205,7 +300,7 @@ impl Rescue {
                 continue;
             }
             let why = Arc::new(why);
-            if !state.owe(job.id, (&job.plan.key, &why), now) {
+            if !state.owe(job.id, (&job.plan.key, &why), now.instant) {
                 outcome.status = DeliveryStatus::Deferred;
                 outcome.status_code = outcome.status_code.with_class(4);
                 continue;
@@ -235,10 +330,11 @@ impl Rescue {
         state.destinations.clear();
         state.port = Port::default();
         state.owed.clear();
+        state.unwritten = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -270,9 +366,10 @@ impl State {
         }
     }
 
-    fn refused(&mut self, key: &DestinationKey, why: Arc<Cause>, now: Instant) {
+    fn refused(&mut self, key: &DestinationKey, why: Arc<Cause>, now: Moment) {
         if self.destinations.len() >= MOST_DESTINATIONS && !self.destinations.contains_key(key) {
-            let is_old = |known: &Destination| now.duration_since(known.last) > LONGEST_STAND;
+            let is_old =
+                |known: &Destination| now.instant.duration_since(known.last) > LONGEST_STAND;
             self.destinations.retain(|_, known| !is_old(known));
             if self.destinations.len() >= MOST_DESTINATIONS {
                 return;
@@ -281,49 +378,62 @@ impl State {
         let known = self.destinations.entry(key.clone()).or_insert_with(|| Destination {
             in_a_row: 0,
             why: Arc::clone(&why),
-            last: now,
-            stands_until: None,
+            last: now.instant,
+            stands: None,
             looks: None,
             next_stand: FIRST_STAND,
         });
         known.in_a_row = known.in_a_row.saturating_add(1);
-        (known.why, known.last) = (why, now);
-        let is_over = known.stands_until.is_none_or(|until| until <= now + LOOKING);
+        (known.why, known.last) = (why, now.instant);
+        let is_over = known.stands.is_none_or(|(_, until)| until <= now.instant + LOOKING);
         if known.in_a_row >= IN_A_ROW && is_over {
-            known.stands_until = Some(now + known.next_stand);
+            let since = known.stands.map_or(now.time, |(since, _)| since);
+            known.stands = Some((since, now.instant + known.next_stand));
             known.looks = None;
             known.next_stand = (known.next_stand * 2).min(LONGEST_STAND);
+            self.unwritten = true;
         }
     }
 
     fn stands(&mut self, key: &DestinationKey, id: MessageId, now: Instant) -> Option<Arc<Cause>> {
         let known = self.destinations.get_mut(key)?;
-        let still = looked_at(known.stands_until.as_mut()?, &mut known.looks, Some(id), now);
+        let (_, until) = known.stands.as_mut()?;
+        let still = looked_at(until, &mut known.looks, Some(id), now);
         still.then(|| Arc::clone(&known.why))
     }
 }
 
 impl Port {
-    fn unreached(&mut self, there: SocketAddr, now: Instant) {
+    // Whether it is found to be closed, or still to be.
+    fn unreached(&mut self, there: SocketAddr, Moment { instant: now, time }: Moment) -> bool {
         if self.reached.is_some_and(|at| now.duration_since(at) <= WINDOW) {
-            return;
+            return false;
         }
         self.unreached.retain(|_, at| now.duration_since(*at) <= WINDOW);
         self.unreached.insert(network(there.ip()), now);
-        let is_over = self.closed_until.is_none_or(|until| until <= now + LOOKING);
-        if self.unreached.len() >= NETWORKS && is_over {
-            (self.closed_until, self.looks) = (Some(now + CLOSED), None);
+        let is_over = self.closed.is_none_or(|closed| closed.until <= now + LOOKING);
+        // After a restart one that is silent still says what several did before.
+        let is_closed = is_over && (self.unreached.len() >= NETWORKS || self.closed.is_some());
+        if is_closed {
+            let known = u64::try_from(self.unreached.len()).unwrap_or(u64::MAX);
+            let (since, known) = match self.closed {
+                Some(closed) => (closed.since, closed.destinations.max(known)),
+                None => (time, known),
+            };
+            self.closed = Some(Closed { since, until: now + CLOSED, destinations: known });
+            self.looks = None;
         }
         // More tell nothing that these do not.
         if self.unreached.len() > NETWORKS * 100 {
             self.unreached.clear();
         }
+        is_closed
     }
 
     // How many tell so.
     fn is_closed(&mut self, id: Option<MessageId>, now: Instant) -> Option<u64> {
-        let still = looked_at(self.closed_until.as_mut()?, &mut self.looks, id, now);
-        still.then(|| u64::try_from(self.unreached.len()).unwrap_or(u64::MAX))
+        let closed = self.closed.as_mut()?;
+        looked_at(&mut closed.until, &mut self.looks, id, now).then_some(closed.destinations)
     }
 }
 

@@ -5,6 +5,9 @@
 //! warmed up has a number of messages that it may give to each provider on a day; beyond that the
 //! next in the order carries the message, and where there is none it waits for the next day.
 //!
+//! An address that a receiver turns away, as far as the DNS tells (`route::family`), carries nothing
+//! there while another that may carry the message is right.
+//!
 //! Counted is what was taken and what is under way. A message that has met a receiver from one
 //! address meets it from there again, also where that is one too many: whoever greylists would
 //! begin anew. The counts are each node's own, which may use its share of a limit.
@@ -114,19 +117,21 @@ impl Sources {
         let mut state = self.state();
         let today = day_of(now);
         state.begin(today);
-        let in_order = || order.iter().filter_map(|place| config.sources.get(*place));
+        let in_order: Vec<&Source> =
+            order.iter().filter_map(|place| config.sources.get(*place)).collect();
+        let (sound, avoided) = sound(direct, in_order, |s| limit_on(s, today, nodes) != Some(0));
         if let Some(bound) = state.bound.get(&whose.id).cloned()
-            && let Some(source) = in_order().find(|source| source.name == bound)
-            && let Some(plan) = state.plan_by(direct, source)
+            && let Some(source) = sound.iter().find(|source| source.name == bound)
+            && let Some(plan) = state.plan_by(direct, source, avoided.as_ref())
         {
             return Ok(plan);
         }
         let mut full = None;
-        for source in in_order() {
+        for source in sound {
             let limit = limit_on(source, today, nodes);
             if limit.is_some_and(|limit| state.used(&source.name, &direct.key.0) >= limit) {
                 full = full.or(limit.map(|limit| (source, limit)));
-            } else if let Some(plan) = state.plan_by(direct, source) {
+            } else if let Some(plan) = state.plan_by(direct, source, avoided.as_ref()) {
                 return Ok(plan);
             }
         }
@@ -264,9 +269,16 @@ impl State {
     }
 
     // The same one for all mail that may travel together.
-    fn plan_by(&mut self, direct: &Arc<Plan>, source: &Source) -> Option<Arc<Plan>> {
+    fn plan_by(
+        &mut self,
+        direct: &Arc<Plan>,
+        source: &Source,
+        avoided: Option<&Cause>,
+    ) -> Option<Arc<Plan>> {
         let plan = direct.from_source(source)?;
-        let is_same = |made: &Plan| made.leaving == plan.leaving;
+        let avoided = avoided.cloned().or_else(|| plan.avoided.clone());
+        let plan = Plan { avoided, ..plan };
+        let is_same = |made: &Plan| made.leaving == plan.leaving && made.avoided == plan.avoided;
         if let Some((base, made)) = self.plans.get(&plan.key)
             && Arc::ptr_eq(base, direct)
             && is_same(made)
@@ -280,6 +292,25 @@ impl State {
         self.plans.insert(plan.key.clone(), (Arc::clone(direct), Arc::clone(&plan)));
         Some(plan)
     }
+}
+
+// Without those that the receiver turns away, while there is another that has begun, and why the
+// first of all is not used then.
+fn sound<'a>(
+    direct: &Plan,
+    mut in_order: Vec<&'a Source>,
+    has_begun: impl Fn(&Source) -> bool,
+) -> (Vec<&'a Source>, Option<Cause>) {
+    let reaches = |source: &Source| direct.from_source(source).is_some();
+    let is_sound = |source: &Source| direct.against(source).is_none();
+    if direct.guard.is_none()
+        || !in_order.iter().any(|source| is_sound(source) && has_begun(source) && reaches(source))
+    {
+        return (in_order, None);
+    }
+    let avoided = in_order.first().and_then(|first| direct.against(first)).cloned();
+    in_order.retain(|source| is_sound(source));
+    (in_order, avoided)
 }
 
 fn limit_on(source: &Source, today: Date, nodes: u32) -> Option<u32> {

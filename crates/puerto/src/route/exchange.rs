@@ -1,20 +1,18 @@
 //! What the DNS says about a next hop: its mail exchangers (RFC 5321 §5.1) and
 //! their addresses. Every answer is hostile input.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::Domain;
-use tokio::task::JoinSet;
 
+use super::abreast::abreast;
 use super::choice::Choice;
+use super::family::{self, Left};
 use super::random::Random;
-use super::{
-    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, family,
-};
+use super::{DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address};
 use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
 use crate::config::{Config, Named, NextHop, NextHopHost, TlsLevel};
@@ -27,8 +25,6 @@ mod security;
 
 /// Mail exchangers of one domain that are looked at.
 const MAX_HOSTS: usize = 20;
-/// Of which so many are looked up at the same time: each question takes a socket.
-const HOSTS_AT_ONCE: usize = 5;
 /// Addresses in one plan.
 const MAX_ADDRESSES: usize = 20;
 /// Of which for one host, while there are others.
@@ -129,8 +125,9 @@ async fn to_relay<D: Dns + 'static>(
         is_vouched: exchangers_of.as_ref().is_none_or(|relay| relay.validated),
         exchangers_of,
         is_relay: true,
-        manners: context.config.profiles().relays(),
+        manners: context.config.profiles().of_relay(next_hop.host.name()),
         avoided: None,
+        guard: None,
         by_sender: None,
         leaving: None,
         rescues: None,
@@ -269,9 +266,12 @@ async fn to_exchanger<D: Dns + 'static>(
     let exchange: Arc<str> = format!("mx {} {tls:?}{vouched}", ranked.join(",")).into();
     let hops = hops_of(&located, port);
     let hops = address::drop_unreachable(hops, context.machine);
-    let (hops, avoided) = family::trusted(context, hops, &manners).await;
-    let by_sender = family::depends_on_sender(&hops, &manners).then(|| Arc::clone(&exchange));
-    let plan = Plan { manners, avoided, by_sender, is_vouched, ..Plan::direct(key, hops, tls) };
+    let left = family::trusted(context, hops, &manners).await;
+    let depends = family::depends_on_sender(context, &left, &manners);
+    let by_sender = depends.then(|| Arc::clone(&exchange));
+    let Left { hops, avoided, guard } = left;
+    let plan = Plan { avoided, guard, by_sender, is_vouched, ..Plan::direct(key, hops, tls) };
+    let plan = Plan { manners, ..plan };
     Ok(Found { plan, exchange, ttl: Duration::from_secs(ttl.into()) })
 }
 
@@ -355,12 +355,12 @@ async fn locate<D: Dns + 'static>(
     hosts: Hosts,
     refuse: &(dyn Fn(IpAddr) -> Option<Special> + Sync),
 ) -> Result<(Vec<Located>, u32), RouteFailure> {
-    let mut found = look_up_all(context, &hosts.list).await;
+    let found = look_up_all(context, &hosts.list).await;
     let mut ttl = hosts.ttl;
     let mut located: Vec<Located> = Vec::new();
     let mut verdict = Verdict::default();
-    for (index, host) in hosts.list.into_iter().enumerate() {
-        match found.remove(&index).unwrap_or(Err(DnsError::Timeout)) {
+    for (host, found) in hosts.list.into_iter().zip(found) {
+        match found.unwrap_or(Err(DnsError::Timeout)) {
             Ok((addresses, address_ttl, security)) => {
                 ttl = ttl.min(address_ttl);
                 let (usable, refused) = sift(&addresses, refuse);
@@ -388,25 +388,15 @@ async fn locate<D: Dns + 'static>(
 async fn look_up_all<D: Dns + 'static>(
     context: &Context<'_, D>,
     hosts: &[Host],
-) -> HashMap<usize, AddressesOf> {
+) -> Vec<Option<AddressesOf>> {
     if let [only] = hosts {
-        return HashMap::from([(0, addresses_of(&**context.dns, &only.name).await)]);
+        return vec![Some(addresses_of(&**context.dns, &only.name).await)];
     }
-    let mut left = hosts.iter().enumerate();
-    let mut lookups = JoinSet::new();
-    let mut found = HashMap::with_capacity(hosts.len());
-    loop {
-        let room = HOSTS_AT_ONCE.saturating_sub(lookups.len());
-        for (index, host) in left.by_ref().take(room) {
-            let (dns, name) = (Arc::clone(context.dns), host.name.clone());
-            lookups.spawn(async move { (index, addresses_of(&*dns, &name).await) });
-        }
-        match lookups.join_next().await {
-            Some(Ok((index, addresses))) => drop(found.insert(index, addresses)),
-            Some(Err(_)) => {}
-            None => return found,
-        }
-    }
+    let ask = |host: &Host| {
+        let (dns, name) = (Arc::clone(context.dns), host.name.clone());
+        async move { addresses_of(&*dns, &name).await }
+    };
+    abreast(hosts.iter().map(ask).collect()).await
 }
 
 /// Both families of one host. One family that fails is an absence of certainty only

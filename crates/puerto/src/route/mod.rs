@@ -11,6 +11,7 @@
 //! so that mail for them can share connections and transactions. Nothing here knows
 //! of the queue or of a socket.
 
+mod abreast;
 mod address;
 mod choice;
 mod exchange;
@@ -19,7 +20,7 @@ mod machine;
 pub(crate) mod random;
 pub mod source;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,13 +34,22 @@ use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
 use crate::providers::Profile;
+use crate::survey::egress;
 use crate::transport::results::Results;
 use crate::transport::sts::Policies;
 use crate::transport::{Demand, Rule};
 pub use address::LiteralFault;
 use choice::Choice;
 pub use choice::{is_here, is_local, is_relayed, is_virtual, verp};
+pub use family::Guard;
+use family::SpfOwner;
 pub use machine::Machine;
+
+/// The address of this machine that another is reached from, as others see it: what is translated
+/// on its way is not known.
+pub fn leaves_by(config: &Config, there: SocketAddr) -> Option<IpAddr> {
+    machine::source(there).filter(|address| family::is_seen(config, *address))
+}
 
 /// Why nothing could be brought to a stranger whose address is in this domain: an address
 /// literal is judged as one that mail is for, and this machine's own are no stranger's.
@@ -122,8 +132,10 @@ pub struct Plan {
     pub is_relay: bool,
     /// How whoever runs the hosts wants to be treated.
     pub manners: Arc<Profile>,
-    /// Why some of the hosts' addresses are left out, though there is a way to them.
+    /// Why one of our addresses is not used, though there is a way from it.
     pub avoided: Option<Cause>,
+    /// Where mail leaves from several addresses, and something is known against some there.
+    pub guard: Option<Arc<Guard>>,
     /// Where whose mail it is decides which of the hosts are used: under which name what is
     /// left for each sender is kept.
     pub by_sender: Option<Arc<str>>,
@@ -152,18 +164,6 @@ pub struct Rescued {
 }
 
 impl Plan {
-    /// The same from one of several addresses: a lane of its own, for what is learnt of a
-    /// destination is learnt of what it thinks of that address. `None` if none of its hosts can
-    /// be reached from there.
-    pub fn from_source(&self, source: &Source) -> Option<Self> {
-        let can = |hop: &&Hop| source.towards(hop.address).is_some();
-        let hops: Vec<Hop> = self.hops.iter().filter(can).cloned().collect();
-        let key = DestinationKey(format!("{} from {}", self.key, source.name).into());
-        let leaving = Leaving { source: source.clone(), towards: self.key.clone() };
-        let made = Self { key, hops, leaving: Some(leaving), ..self.clone() };
-        (!made.hops.is_empty()).then_some(made)
-    }
-
     /// To a stranger's hosts: TLS by STARTTLS alone, and nobody logs in.
     pub fn direct(key: impl Into<Arc<str>>, hops: Vec<Hop>, tls: TlsLevel) -> Self {
         Self {
@@ -177,6 +177,7 @@ impl Plan {
             is_relay: false,
             manners: Arc::default(),
             avoided: None,
+            guard: None,
             by_sender: None,
             leaving: None,
             rescues: None,
@@ -255,11 +256,11 @@ pub struct Question {
     /// Only what says that TLS may fail has another way.
     is_optional: bool,
     /// The sender's domain, once it is known that it matters.
-    sender: Option<Box<str>>,
+    sender: Option<SpfOwner>,
 }
 
-/// A plan's name, and the sender's domain that asks for what is left of it.
-type BySender = (Arc<str>, Box<str>);
+/// A plan's name, and whose SPF says what is left of it.
+type BySender = (Arc<str>, SpfOwner);
 
 struct Cache {
     // What the plans were made from; another configuration makes all of them void.
@@ -327,7 +328,7 @@ impl<D: Dns + 'static> Router<D> {
             return Some(Ok(Routing::Local));
         }
         let (answer, _) = self.cached(&config, &Question::new(domain, choice, wish))?;
-        match asked_by_sender(&config, &answer, reverse_path) {
+        match asked_by_sender(&answer, reverse_path) {
             Some((_, key)) => self.left_for(&config, &key).map(|plan| Ok(Routing::Remote(plan))),
             None => Some(answer),
         }
@@ -342,6 +343,11 @@ impl<D: Dns + 'static> Router<D> {
             (Ok(Routing::Remote(plan)), _) => Some(plan.key.clone()),
             _ => None,
         }
+    }
+
+    /// The addresses that mail leaves from now.
+    pub fn leaves_from(&self) -> Vec<IpAddr> {
+        egress::find(&self.config())
     }
 
     /// The plan of the rescue route if it is known without asking the DNS.
@@ -363,7 +369,7 @@ impl<D: Dns + 'static> Router<D> {
         let question = Question::new(domain, choice, wish);
         let known = self.cached(&config, &question);
         let sender = known.and_then(|(answer, _)| {
-            asked_by_sender(&config, &answer, reverse_path).map(|(_, (_, sender))| sender)
+            asked_by_sender(&answer, reverse_path).map(|(_, (_, sender))| sender)
         });
         Question { sender, ..question }
     }
@@ -391,7 +397,7 @@ impl<D: Dns + 'static> Router<D> {
         }
         let question = Question::new(domain, choice, wish);
         let (answer, left) = self.common(&config, question).await;
-        let Some((plan, key)) = asked_by_sender(&config, &answer, reverse_path) else {
+        let Some((plan, key)) = asked_by_sender(&answer, reverse_path) else {
             return answer;
         };
         if let Some(known) = self.left_for(&config, &key) {
@@ -499,14 +505,12 @@ impl Question {
 
 // The plan of which what is left depends on whose mail it is, and what that is kept under.
 fn asked_by_sender<'a>(
-    config: &Config,
     answer: &'a Answer,
     reverse_path: &ReversePath,
 ) -> Option<(&'a Arc<Plan>, BySender)> {
     let Ok(Routing::Remote(plan)) = answer else { return None };
     let exchange = plan.by_sender.as_ref()?;
-    let sender = family::spf_domain(config, reverse_path)?;
-    Some((plan, (Arc::clone(exchange), sender)))
+    Some((plan, (Arc::clone(exchange), SpfOwner::of(reverse_path)?)))
 }
 
 // Whose domain has no say.

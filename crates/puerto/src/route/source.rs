@@ -4,7 +4,31 @@
 use puerto_smtp::ReversePath;
 
 use super::random::Random;
+use super::{DestinationKey, Guard, Leaving, Plan, family};
+use crate::cause::Cause;
 use crate::config::Source;
+
+impl Plan {
+    /// The same from one of several addresses: a lane of its own, for what is learnt of a
+    /// destination is learnt of what it thinks of that address. `None` if none of its hosts can
+    /// be reached from there.
+    pub fn from_source(&self, source: &Source) -> Option<Self> {
+        let (hops, avoided) = match &self.guard {
+            Some(guard) => guard.sift(source),
+            None => (family::reached(&self.hops, source), None),
+        };
+        let key = DestinationKey(format!("{} from {}", self.key, source.name).into());
+        let leaving = Some(Leaving { source: source.clone(), towards: self.key.clone() });
+        let made = Self { key, hops, avoided, leaving, ..self.clone() };
+        (!made.hops.is_empty()).then_some(made)
+    }
+
+    /// Why a source is not used while there is another: what is known against each of its
+    /// addresses from which the hosts can be reached.
+    pub fn against(&self, source: &Source) -> Option<&Cause> {
+        self.guard.as_deref().and_then(|guard: &Guard| guard.against(source))
+    }
+}
 
 /// The sources that may carry a message, the one that does first, by their places. Those that
 /// are for it by name go before those that are for all; there are none where mail leaves from

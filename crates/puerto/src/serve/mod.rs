@@ -52,7 +52,9 @@ use crate::telemetry::{Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys};
 use crate::web::{Answers, Site};
 
-use reload::{also_the_history, also_the_web, certificate_reload, reloader, try_reload};
+use reload::{
+    also_the_history, also_the_web, also_what_waits, certificate_reload, reloader, try_reload,
+};
 
 pub use memory::{fit_arenas, fit_threads};
 pub use notify::{is_supervised, notify, ready, reloading, watchdog};
@@ -213,6 +215,7 @@ impl Daemon {
         let reload = also_the_history(reload, history.clone(), config.clone());
         let renew = acme::Renew::default();
         let reload = also_the_web(reload, (doors.clone(), renew.clone()), config.clone());
+        let reload = also_what_waits(reload, config.clone());
         let answers = Answers::default();
         let needs = acme::Needs {
             config: config.clone(),

@@ -69,6 +69,27 @@ pub(super) fn also_the_web(
     })
 }
 
+/// Tells at each reload what of the configuration waits for the next start.
+pub(super) fn also_what_waits(reload: control::Reload, live: Live) -> control::Reload {
+    let started = live.get();
+    Arc::new(move || {
+        let reloaded = reload();
+        let waiting = started.waiting_for_a_start(&live.get());
+        if waiting.is_empty() {
+            return reloaded;
+        }
+        let told = format!(
+            "{} changed and holds from the next start on, since a server that runs has given up the \
+             right to open its sockets, log and queue anew (systemctl restart puerto)",
+            waiting.join(", ")
+        );
+        match reloaded {
+            Ok(()) => Err(format!("the configuration was read again, but {told}")),
+            Err(error) => Err(format!("{error}; {told}")),
+        }
+    })
+}
+
 /// What was got by ourselves belongs to the service's user.
 pub(super) fn certificate_reload(tls: ServerTls, live: Live) -> control::Reload {
     Arc::new(move || tls.reload(live.get().tls.as_ref()).map_err(|error| error.to_string()))
@@ -113,4 +134,40 @@ fn reload_certificate(
 /// be there yet, and is read when root's rights are gone.
 pub(super) fn files_of_others(config: &Config) -> Option<&TlsFiles> {
     config.tls.as_ref().filter(|_| !config.acme.is_on())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_a_reload_cannot_open_is_told_until_the_server_is_started_again() {
+        let of = |text: &str| Config::parse(text, "puerto.toml").unwrap();
+        let live = Live::new(of("[listen]\nsmtp = [\"0.0.0.0:25\"]\n"));
+        let next = Arc::new(std::sync::Mutex::new(Ok(String::new())));
+        let (file, to) = (Arc::clone(&next), live.clone());
+        let read: control::Reload = Arc::new(move || {
+            let text = file.lock().unwrap().clone()?;
+            to.replace(Config::parse(&text, "puerto.toml").unwrap());
+            Ok(())
+        });
+        let reload = also_what_waits(read, live);
+        let more = "[listen]\nsmtp = [\"0.0.0.0:25\", \"0.0.0.0:2525\"]\n";
+        for (text, told) in [
+            (Ok("[listen]\nsmtp = [\"0.0.0.0:25\"]\n[queue]\nexpire = \"2d\"\n"), None),
+            (Ok(more), Some("read again, but listen.smtp changed")),
+            // As long as it is so.
+            (Ok(more), Some("systemctl restart puerto")),
+            (Err("line 3 is wrong"), Some("line 3 is wrong; listen.smtp")),
+            (Ok("[listen]\nsmtp = [\"0.0.0.0:25\"]\n"), None),
+            (Err("line 3 is wrong"), Some("line 3 is wrong")),
+        ] {
+            *next.lock().unwrap() = text.map(str::to_owned).map_err(str::to_owned);
+            match (reload(), told) {
+                (Ok(()), None) => {}
+                (Err(error), Some(told)) => assert!(error.contains(told), "{error}"),
+                (other, _) => panic!("{text:?}: {other:?}"),
+            }
+        }
+    }
 }

@@ -15,8 +15,9 @@ use crate::finding::Finding;
 use crate::lang::{Said, Text, said, said_of};
 use crate::survey::names::is_private;
 
-/// Where the relayhost's password is kept.
+/// Where the relayhost's password is kept, and that of the rescue route's.
 pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
+const RESCUE_PASSWORD_FILE: &str = "/etc/puerto/rescue.password";
 
 /// What was decided, before anything is written.
 pub(super) struct Decided {
@@ -67,6 +68,15 @@ pub(super) fn decide(
     }
     if from.is_some_and(|program| program.tls_required) {
         config.delivery.tls = TlsLevel::Required;
+    }
+    // With a relay for all mail there is nothing to rescue.
+    let rescue = inherited.iter().find_map(|program| program.rescue.clone());
+    if let Some((hop, login)) = rescue.filter(|_| config.relayhost.is_none()) {
+        config.rescue.via = Some(hop);
+        if let Some(Credentials { user, password }) = login {
+            config.rescue.login = Some(Login { user, password_file: RESCUE_PASSWORD_FILE.into() });
+            wanted.push(Wanted::secret(RESCUE_PASSWORD_FILE, format!("{password}\n")));
+        }
     }
     // Strangers have nothing to bring where there are no mailboxes of the domain.
     if !here {

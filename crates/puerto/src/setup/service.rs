@@ -297,7 +297,7 @@ fn tmpfiles(config: &Config) -> String {
          # The daemon reads its secrets, and cannot change them.\n\
          Z {dkim} ~0750 root {user} -\n"
     );
-    if let Some(login) = &config.relayhost_login {
+    for login in config.relays().filter_map(|relay| relay.login) {
         out.push_str(&format!("z {} 0640 root {user} -\n", login.password_file.display()));
     }
     out

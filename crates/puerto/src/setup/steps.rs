@@ -99,9 +99,9 @@ impl Situation<'_> {
                 format!("chgrp -R {user} {}", dkim_directory.display()),
             ],
         };
-        if let Some(login) = self.config.relayhost_login.as_ref().filter(|_| !systemd) {
-            commands.push(format!("chgrp {user} {}", login.password_file.display()));
-        }
+        let logins = self.config.relays().filter_map(|relay| relay.login).filter(|_| !systemd);
+        commands
+            .extend(logins.map(|login| format!("chgrp {user} {}", login.password_file.display())));
         let question = said!(
             "Make the user and the folders of the service now?",
             "¿Crear ahora el usuario y las carpetas del servicio?"

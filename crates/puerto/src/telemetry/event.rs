@@ -396,7 +396,7 @@ pub enum Event<'a> {
     },
     /// The same about a message, as a value that `puerto why` says in each language.
     Remark {
-        /// `info`, `warning`, `error`.
+        /// `info`, `warning`, `error`; `debug` for the message's story alone.
         level: &'static str,
         /// The part of the server that says so, by its name in Postfix.
         component: &'static str,
@@ -408,6 +408,11 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
+    /// Whether it has no line in the log: `puerto why` alone tells it.
+    pub(super) fn is_for_the_story(&self) -> bool {
+        matches!(self, Self::Remark { level: "debug", .. })
+    }
+
     /// The component that Postfix would log it under.
     pub(super) fn component(&self) -> &'static str {
         match self {

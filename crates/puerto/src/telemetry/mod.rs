@@ -182,6 +182,9 @@ fn start(sink: Sink, form: Form, clock: Arc<dyn Clock>) -> io::Result<(MailLog, 
     let writer = Arc::new(Writer::start(sink, notice)?);
     let reopen = Reopen(Arc::clone(&writer));
     let log = MailLog::new(move |event| {
+        if event.is_for_the_story() {
+            return;
+        }
         LINE.with_borrow_mut(|line| {
             line.clear();
             form.render(line, event, now());

@@ -213,3 +213,26 @@ async fn keep(listener: tokio::net::TcpListener, spoken: Spoken, site: Site, gue
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_a_running_server_may_not_open_is_told_with_what_opens_it() {
+        let place: SocketAddr = "0.0.0.0:443".parse().unwrap();
+        let told = |kind: ErrorKind, is_late| {
+            unbound((place, "mta_sts.listen"), &std::io::Error::from(kind), is_late)
+        };
+        let late = told(ErrorKind::PermissionDenied, true);
+        for words in ["0.0.0.0:443", "mta_sts.listen", "needs a restart", "systemctl restart"] {
+            assert!(late.contains(words), "{words}: {late}");
+        }
+        // At a start nothing has been given up, and a port that somebody has is not had by that.
+        for (kind, is_late) in [(ErrorKind::PermissionDenied, false), (ErrorKind::AddrInUse, true)]
+        {
+            let other = told(kind, is_late);
+            assert!(!other.contains("restart") && other.contains("mta_sts.listen"), "{other}");
+        }
+    }
+}

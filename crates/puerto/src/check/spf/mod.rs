@@ -23,6 +23,21 @@ use terms::{Terms, malformed};
 family! {
     FAMILY = "spf" ["SPF"] is_of_machine: false;
 
+    // Of those alone who have one: it stands before what the others skip behind EXISTS.
+    COVERS_RESCUE = "spf.covers-rescue" Warning "RFC 7208 §4" [
+        "SPF lets the rescue route's relay pass",
+        "SPF deja pasar al relay de la ruta de rescate",
+        "What receivers refuse for this server's address leaves by the relay of `[rescue]`. Without \
+         it in the record, SPF fails just for the mail that is in trouble already.",
+        "Lo que los receptores rechazan por la dirección de este servidor sale por el relay de \
+         `[rescue]`. Si no está en el registro, SPF falla justo para el correo que ya tiene \
+         problemas.",
+        right: "{relay}";
+        wrong: "not {relay}, for which {term} would stand: {record}",
+            "{relay} no, que sería {term}: {record}";
+        expected: "pass";
+        remedy: "{edited}";
+    ];
     EXISTS = "spf.exists" Error "RFC 7208 §3, §4.5" [
         "The domain has an SPF record",
         "El dominio tiene un registro SPF",
@@ -310,6 +325,7 @@ async fn of_record<W: World>(
     checks.extend([lookups, told(mx)]);
     let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
     checks.extend(coverage(context, &of_senders, (record, broken), remedy));
+    checks.extend(rescue(context, (record, broken), remedy));
     // What cannot be read as it was meant is not judged by its words.
     let is_damage = |check: &&Check| [STRING_255.id, SYNTAX.id].contains(&check.id());
     let damage = checks.iter().filter(|check| check.is_wrong()).find(is_damage);
@@ -509,6 +525,23 @@ fn coverage<W: World>(
         }
     });
     each.collect()
+}
+
+// By what the record would be that `puerto dns` proposes.
+fn rescue<W: World>(
+    context: &Context<'_, W>,
+    (record, broken): (&str, Option<&'static Definition>),
+    remedy: &Remedy,
+) -> Option<Check> {
+    let relay = context.config.rescuer()?;
+    let draft = about(context, &COVERS_RESCUE).with("relay", relay);
+    Some(match (&remedy.for_rescue, broken) {
+        (None, _) => draft.right(),
+        (_, Some(broken)) => draft.skipped(broken),
+        (Some(term), None) => {
+            remedy.put_in(draft).with("term", term).with("record", record).wrong()
+        }
+    })
 }
 
 fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {

@@ -10,6 +10,8 @@ pub(super) struct Remedy {
     // Of which words only the owner knows who they stand for; `None` where the DNS did not
     // answer all that has to be known for the record.
     unclear: Option<String>,
+    /// The term that the rescue route's relay needs, where the record has none that covers it.
+    pub(super) for_rescue: Option<String>,
     edited: Said,
     /// By which strangers do not pass, where that is another one.
     closed: Option<Said>,
@@ -24,6 +26,7 @@ impl Remedy {
             domain: &context.domain,
             hostname: &context.helo,
             relay,
+            rescue: context.config.rescuer(),
             egress: if relay.is_some() { &[] } else { &senders },
         };
         let proposal = spf_proposal(context.world, &sender, texts, false).await.ok();
@@ -41,6 +44,7 @@ impl Remedy {
         };
         Self {
             unclear: proposal.as_ref().map(SpfProposal::unclear),
+            for_rescue: proposal.as_ref().and_then(|proposal| proposal.for_rescue.clone()),
             edited: proposal.as_ref().map(line).unwrap_or_default(),
             closed: closed.as_ref().map(line),
         }

@@ -157,6 +157,28 @@ async fn an_spf_record_that_is_published_as_advised_is_found_right() {
 }
 
 #[tokio::test]
+async fn a_rescue_route_outside_the_record_is_found_and_mended() {
+    let mut world = world();
+    let check = async |world: &Made| {
+        let checks = world.check().await;
+        let check = checks.iter().find(|check| check.id() == "spf.covers-rescue")?;
+        Some((check.status, format!("{check:?}")))
+    };
+    assert_eq!(check(&world).await, None, "without a rescue route there is nothing to say");
+    world.config.rescue.via = NextHop::parse("[smtp.sendgrid.net]:587").ok();
+    world.table.txt("sendgrid.net", "v=spf1 ip4:198.51.100.128/26 -all");
+    let (status, text) = check(&world).await.unwrap();
+    assert_eq!(status, Status::Finding, "{text}");
+    assert!(text.contains("include:sendgrid.net"), "{text}");
+    follow(&mut world, "spf.", "rescue").await;
+    assert_eq!(check(&world).await.unwrap().0, Status::Pass);
+    let (state, value) = proposed(&world, "example.com").await.unwrap();
+    assert!(state == State::Keep && value.contains("include:sendgrid.net"), "{value}");
+    world.config.relayhost = NextHop::parse("[relay.example.net]").ok();
+    assert_eq!(check(&world).await, None);
+}
+
+#[tokio::test]
 async fn behind_a_relay_check_and_dns_propose_the_same() {
     for (relay, text, whole) in [
         ("[relay.example.net]:587", None, "v=spf1 a:relay.example.net ~all"),

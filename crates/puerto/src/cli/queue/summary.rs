@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use super::orders;
 use super::print::{self, ago, from_now, size};
 use crate::cli::output::printable;
-use crate::control::overview::{Destination, LaneView, LaneWord, Numbers, Overview, Reason};
+use crate::control::overview::{
+    Destination, LaneView, LaneWord, Numbers, Overview, Reason, RescuedView,
+};
 use crate::control::reasons;
 use crate::explain;
 use crate::lang::layout::table;
@@ -54,6 +56,10 @@ const LANE: Text = Text::new("LANE", "VÍA");
 const OPEN: Text = Text::new("OPEN", "ABIERTAS");
 const WAITING: Text = Text::new("IN LINE", "EN FILA");
 const STATE: Text = Text::new("STATE", "ESTADO");
+const RESCUED: Text = Text::new("BY THE RESCUE ROUTE", "POR LA RUTA DE RESCATE");
+const SINCE: Text = Text::new("FOR", "DESDE HACE");
+const LOOKS: Text = Text::new("LOOKS AGAIN", "VUELVE A MIRAR");
+const ALL_DESTINATIONS: Text = Text::new("(all destinations)", "(todos los destinos)");
 const HELD: Text = Text::new("held {count}", "retenidos {count}");
 const ACTIVE: Text = Text::new("being sent {count}", "enviándose {count}");
 const OTHERS: Text = Text::new("(other domains)", "(otros dominios)");
@@ -115,7 +121,8 @@ pub(in crate::cli) fn text(
     width: Option<usize>,
     language: Language,
 ) -> String {
-    if overview.messages == 0 && overview.lanes.is_empty() && overview.orders.is_empty() {
+    let says_nothing = overview.lanes.is_empty() && overview.rescued.is_empty();
+    if overview.messages == 0 && says_nothing && overview.orders.is_empty() {
         return format!("{}\n", EMPTY.of(language));
     }
     let page = Page { now, width, language };
@@ -128,6 +135,7 @@ pub(in crate::cli) fn text(
         out.extend([&destinations, "\n", &page.reasons(&overview.reasons)]);
     }
     out.push_str(&page.lanes(&overview.lanes));
+    out.push_str(&page.rescued(&overview.rescued));
     out
 }
 
@@ -245,6 +253,34 @@ impl Page {
         table(heading, &rows, self.width)
     }
 
+    fn rescued(&self, rescued: &[RescuedView]) -> String {
+        if rescued.is_empty() {
+            return String::new();
+        }
+        let heading = [RESCUED, SINCE, LOOKS, WHY].map(|text| text.of(self.language));
+        let row = |one: &RescuedView| {
+            let name = one.lane.as_deref().map(printable);
+            let name = name.unwrap_or_else(|| ALL_DESTINATIONS.of(self.language).to_owned());
+            let now = || NOW.of(self.language).to_owned();
+            let looks = from_now(&one.until, self.now).unwrap_or_else(now);
+            let why = match &one.cause {
+                Some(cause) => printable(&cause.said().of(self.language)),
+                None => printable(&one.reason),
+            };
+            [name, ago(&one.since, self.now), looks, why]
+        };
+        let rows: Vec<[String; 4]> = rescued.iter().take(LANES).map(row).collect();
+        format!("\n{}{}", table(heading, &rows, self.width), self.more(rescued.len()))
+    }
+
+    // What is said of lanes that are not shown.
+    fn more(&self, all: usize) -> String {
+        match all.saturating_sub(LANES) {
+            0 => String::new(),
+            more => MORE_LANES.with(self.language, &[("count", &more.to_string())]) + "\n",
+        }
+    }
+
     fn lanes(&self, lanes: &[LaneView]) -> String {
         if lanes.is_empty() {
             return String::new();
@@ -252,12 +288,7 @@ impl Page {
         let heading = [LANE, OPEN, WAITING, STATE].map(|text| text.of(self.language));
         let rows: Vec<[String; 4]> =
             lanes.iter().take(LANES).map(|lane| lane_row(lane, self.now, self.language)).collect();
-        let more = lanes.len().saturating_sub(LANES);
-        let more = match more {
-            0 => String::new(),
-            more => MORE_LANES.with(self.language, &[("count", &more.to_string())]) + "\n",
-        };
-        format!("\n{}{more}", table(heading, &rows, self.width))
+        format!("\n{}{}", table(heading, &rows, self.width), self.more(lanes.len()))
     }
 }
 
@@ -337,4 +368,35 @@ fn aligned(heading: &[String], rows: &[Vec<String>], width: Option<usize>) -> St
     };
     let [first, second] = heading;
     table([first.as_str(), second.as_str()], rows, width).replace('\u{a0}', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Cause;
+
+    #[test]
+    fn what_goes_by_the_rescue_route_is_told_with_since_and_until() {
+        let why = Cause::words("mx.test said: 554 5.7.1 blocked using zen.spamhaus.org");
+        let rescued = |lane: Option<&str>, cause: Option<Cause>| RescuedView {
+            lane: lane.map(str::to_owned),
+            since: "2026-11-24T10:00:00Z".to_owned(),
+            until: "2026-11-24T12:20:00Z".to_owned(),
+            reason: why.to_string(),
+            cause,
+        };
+        let closed = Cause::PortClosed { destinations: 3 };
+        let all = vec![rescued(None, Some(closed)), rescued(Some("google from news"), None)];
+        let overview = Overview { rescued: all, ..Overview::default() };
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        for (language, words) in [
+            (Language::English, ["BY THE RESCUE ROUTE  FOR  LOOKS AGAIN", "(all destinations)"]),
+            (Language::Spanish, ["POR LA RUTA DE RESCATE  DESDE HACE", "(todos los destinos)"]),
+        ] {
+            let page = text(&overview, now, None, language);
+            for word in words.into_iter().chain(["google from news", "2h", "20m", "zen.spam"]) {
+                assert!(page.contains(word), "{word}: {page}");
+            }
+        }
+    }
 }

@@ -79,6 +79,19 @@ async fn mail_goes_where_the_rule_is_met_and_waits_elsewhere() {
     }
 }
 
+/// Postfix took any name that the policy's pattern matches, until 3.10.5: that of another host of
+/// the receiver, or of whoever else has one there.
+#[tokio::test]
+async fn under_a_policy_a_certificate_is_of_the_host_itself() {
+    let peer = peer::Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}")]).await;
+    let hop = Hop { rule: Some(Arc::new(enforced())), ..Hop::at("other.example", peer.address) };
+    let job = job(Plan { hops: vec![hop], ..plan(&[peer.address]) }, 1);
+    let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
+    let outcome = remote.deliver(&job).await.outcomes.remove(0);
+    assert_eq!(outcome.status_code.to_string(), "4.7.5", "{}", outcome.text());
+    assert!(outcome.text().contains("the certificate is for mx.example"), "{}", outcome.text());
+}
+
 /// A policy that is tried out: the certificate is judged in the very handshake, and the mail goes
 /// whatever comes of it.
 #[tokio::test]
@@ -285,6 +298,44 @@ async fn a_message_that_requires_tls_goes_nowhere_else() {
     }
 }
 
+/// RFC 8689 §5: a notice asks for as much as the message did, and is not lost where that is not
+/// to be had; REQUIRETLS is said to those alone who have proved who they are.
+#[tokio::test]
+async fn a_notice_of_such_a_message_goes_also_where_requiretls_does_not() {
+    let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
+    let taken = format!("{OFFER}tls\n{offered}{ACCEPT}");
+    let lacks = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    let plain = format!("{HELLO}{ACCEPT}");
+    for (rule, vouched, trusted, scripts, sent, says) in [
+        (Some(dane(true)), false, false, &[&*taken][..], true, true),
+        (Some(enforced()), false, true, &[&*taken], true, true),
+        (None, true, true, &[&*taken], true, true),
+        (None, true, true, &[&*lacks], true, false),
+        // Nobody vouches for it, or its certificate does not prove it.
+        (None, false, true, &[&*taken], true, false),
+        (None, true, false, &[&*taken, &*taken], true, false),
+        (None, true, true, &[&*plain, &*plain], true, false),
+        // What the receiver itself demands holds for it as for all mail.
+        (Some(dane(false)), true, true, &[&*taken], false, false),
+        (Some(enforced()), true, false, &[&*taken], false, false),
+    ] {
+        let peer = peer::Peer::start(scripts).await;
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls);
+        let job = by(rule, &peer);
+        let (tls, reverse_path) = (puerto_smtp::TlsWish::Required, puerto_smtp::ReversePath::Null);
+        let plan = Arc::new(Plan { is_vouched: vouched, ..Plan::clone(&job.plan) });
+        let outcome = remote.deliver(&Job { tls, reverse_path, plan, ..job }).await;
+        let outcome = &outcome.outcomes[0];
+        let expected = if sent { DeliveryStatus::Sent } else { DeliveryStatus::Deferred };
+        assert_eq!(outcome.status, expected, "{}", outcome.text());
+        assert_eq!(peer.connections(), scripts.len(), "{}", outcome.text());
+        let mail = peer.commands().into_iter().find(|line| line.starts_with("MAIL"));
+        assert_eq!(mail.is_some(), sent);
+        assert_eq!(mail.is_some_and(|line| line.contains(" REQUIRETLS")), says);
+    }
+}
+
 /// An attempt makes five connections at most, and to these none is made.
 #[tokio::test]
 async fn hosts_that_cannot_be_relied_on_use_up_no_attempt() {
@@ -298,4 +349,73 @@ async fn hosts_that_cannot_be_relied_on_use_up_no_attempt() {
     let remote = remote_with(patient(), |_| {}, ClientTls::new());
     let outcome = remote.deliver(&job).await.outcomes.remove(0);
     assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
+}
+
+/// RFC 8460 §4.4: the address that we came from, unless nobody else would know it.
+#[tokio::test]
+async fn a_failure_is_counted_with_the_address_that_the_kernel_chose() {
+    for (allow_private, from) in [(true, Some([127, 0, 0, 1].into())), (false, None)] {
+        let peer = peer::Peer::start(&[BROKEN]).await;
+        let clock = Arc::new(ManualClock::new(puerto_spool::Timestamp::from_millis(1)));
+        let results = Results::new(clock, None);
+        let change = |config: &mut Config| {
+            config.delivery.tls_reports = true;
+            config.delivery.allow_private = allow_private;
+        };
+        let remote = remote_with(patient(), change, ClientTls::new()).counting(results.clone());
+        remote.deliver(&by(Some(dane(true)), &peer)).await;
+        let tallies = results.of(results.today(), "mx.example");
+        assert_eq!(tallies[0].faults[0].from, from, "{allow_private}");
+    }
+}
+
+// Which name the handshake with a host called mx.example asks for.
+async fn name_asked_for(rule: Option<Rule>) -> Option<String> {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let mut stream = BufStream::new(listener.accept().await.unwrap().0);
+        for reply in ["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"] {
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            if !reply.starts_with("220 go") {
+                stream.read_line(&mut String::new()).await.unwrap();
+            }
+        }
+        let acceptor = rustls::server::Acceptor::default();
+        let hello = tokio_rustls::LazyConfigAcceptor::new(acceptor, stream.into_inner());
+        hello.await.unwrap().client_hello().server_name().map(str::to_owned)
+    });
+    let hop = Hop { rule: rule.map(Arc::new), ..Hop::at("mx.example", address) };
+    let job = job(Plan { hops: vec![hop], ..plan(&[address]) }, 1);
+    let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
+    remote.deliver(&job).await;
+    heard.await.unwrap()
+}
+
+/// RFC 7672 §8.1: the base domain of the records, so that a host of many names shows the
+/// certificate that they are of; with a policy the host's own (RFC 8461 §4.2).
+#[tokio::test]
+async fn the_handshake_asks_for_the_name_that_is_to_be_proved() {
+    let base: Arc<str> = "end.example".into();
+    let of_alias = match dane(true).demand {
+        Demand::Dane(dane) => {
+            let names = vec![base.clone(), "mx.example".into()];
+            Rule {
+                demand: Demand::Dane(Arc::new(Dane { base, names, records: dane.records.clone() })),
+                reason: Cause::DanePublished { records: "3 0 1".to_owned() },
+            }
+        }
+        other => panic!("{other:?}"),
+    };
+    for (rule, name) in [
+        (Some(dane(true)), "mx.example"),
+        (Some(of_alias), "end.example"),
+        (Some(enforced()), "mx.example"),
+        (Some(encrypted()), "mx.example"),
+        (None, "mx.example"),
+    ] {
+        assert_eq!(name_asked_for(rule).await.as_deref(), Some(name));
+    }
 }

@@ -195,6 +195,71 @@ fn behind_a_relayhost_the_relay_is_covered() {
 }
 
 #[test]
+fn the_relay_of_the_rescue_route_is_covered_beside_this_server() {
+    for (rescue, relayhost, present, expected, why) in [
+        (
+            "[relay.example.net]:587",
+            None,
+            Some("v=spf1 ip4:192.0.2.1 -all"),
+            "change v=spf1 ip4:192.0.2.1 a:relay.example.net -all",
+            "refuse for this server's address leaves through relay.example.net",
+        ),
+        (
+            "[smtp.sendgrid.net]:587",
+            None,
+            Some("v=spf1 mx -all"),
+            "change v=spf1 mx ip4:192.0.2.1 include:sendgrid.net -all",
+            "include:sendgrid.net lets them pass",
+        ),
+        (
+            "[relay.example.net]:587",
+            None,
+            Some("v=spf1 ip4:192.0.2.1 ip4:198.51.100.7 -all"),
+            "keep v=spf1 ip4:192.0.2.1 ip4:198.51.100.7 -all",
+            "",
+        ),
+        (
+            "[198.51.100.9]",
+            None,
+            None,
+            "new v=spf1 ip4:192.0.2.1 ip4:198.51.100.9 ~all",
+            "ip4:198.51.100.9 lets its addresses pass",
+        ),
+        // Nobody knows by what: the record that is there stays, and a note says so.
+        (
+            "[gone.example.net]",
+            None,
+            Some("v=spf1 ip4:192.0.2.1 -all"),
+            "keep v=spf1 ip4:192.0.2.1 -all",
+            "",
+        ),
+        // With a relay for all mail there is nothing to rescue.
+        (
+            "[198.51.100.9]",
+            Some("[relay.example.net]:587"),
+            Some("v=spf1 a:relay.example.net -all"),
+            "keep v=spf1 a:relay.example.net -all",
+            "",
+        ),
+    ] {
+        let present: Vec<&str> = present.into_iter().collect();
+        let plan = spf(&present, |table, subject| {
+            table.address("relay.example.net", "198.51.100.7".parse::<IpAddr>().unwrap());
+            subject.egress = vec!["192.0.2.1".parse().unwrap()];
+            subject.rescue = NextHop::parse(rescue).ok();
+            subject.relay = relayhost.map(|relay| NextHop::parse(relay).unwrap());
+        });
+        assert_eq!(shown(&plan, "example.com", RecordType::Txt), [expected], "{rescue}");
+        let record =
+            plan.records.iter().find(|r| r.name == "example.com" && r.kind == RecordType::Txt);
+        let said = record.unwrap().why.of(Language::English);
+        assert!(said.contains(why), "{rescue}: {said}");
+        let noted = plan.notes.iter().any(|note| note.id == "relay.nowhere");
+        assert_eq!(noted, rescue.contains("gone"), "{rescue}");
+    }
+}
+
+#[test]
 fn while_the_address_is_not_known_its_name_stands_for_it() {
     let none = |present: &[&str]| spf(present, |_, subject| subject.egress.clear());
     let plan = none(&[]);

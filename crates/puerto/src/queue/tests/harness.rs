@@ -304,6 +304,8 @@ pub(super) struct World {
     pub(super) wake: Wake,
     pub(super) orders: Orders,
     pub(super) lanes: Lanes,
+    /// Those of the process that starts next.
+    again: Mutex<Lanes>,
     stop: watch::Sender<bool>,
 }
 
@@ -340,6 +342,7 @@ impl World {
         let start = Instant::now();
         let clock = Arc::new(WallClock { start, leap: AtomicI64::new(0) });
         let orders = Orders::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let lanes = Lanes::default();
         let inner = Arc::new(MemorySpool::new(Arc::clone(&clock) as Arc<dyn Clock>));
         Self {
             spool: Arc::new(Stubborn { inner, full: AtomicBool::new(false) }),
@@ -357,7 +360,8 @@ impl World {
             config: Live::new(config),
             wake: Wake::default(),
             orders,
-            lanes: Lanes::default(),
+            again: Mutex::new(lanes.clone()),
+            lanes,
             stop: watch::channel(false).0,
         }
     }
@@ -448,7 +452,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             files: 65_536,
             orders: self.orders.clone(),
-            lanes: self.lanes.clone(),
+            lanes: self.again.lock().unwrap().clone(),
         };
         tokio::spawn(run(wiring, self.stop.subscribe()))
     }
@@ -464,6 +468,14 @@ impl World {
 
     pub(super) fn restart(&self) {
         self.stop.send_replace(false);
+    }
+
+    /// The same as another process, whose lanes these are.
+    pub(super) fn again(&self) -> Lanes {
+        self.restart();
+        let lanes = Lanes::default();
+        *self.again.lock().unwrap() = lanes.clone();
+        lanes
     }
 
     /// Makes all mail due, as an administrator does.

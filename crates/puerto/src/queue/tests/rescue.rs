@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use puerto_spool::clock::Clock as _;
+
 use super::harness::{Reaction, World, all, seconds, unreachable};
 use super::{DAY, HOUR};
 use crate::bounce::Kind as News;
@@ -13,6 +15,21 @@ use crate::config::{Config, NextHop, TlsLevel};
 use crate::deliver::{Job, Pressure};
 use crate::providers::Against;
 use crate::telemetry::DeliveryStatus::{self, Bounced, Deferred, Sent};
+
+// In a folder where what is learnt outlives the process.
+fn kept(folder: &tempfile::TempDir) -> Config {
+    let config = Config { state_dir: folder.path().to_owned(), ..config() };
+    // Whatever this machine has, mail leaves from here.
+    let mut config = config;
+    config.delivery.bind_ipv4 = "192.0.2.200".parse().ok();
+    config.delivery.bind_ipv6 = "2001:db8::200".parse().ok();
+    config
+}
+
+async fn stop(world: &World) {
+    world.stop();
+    seconds(60).await;
+}
 
 const RELAY: &str = "[192.0.2.77]:587";
 
@@ -101,12 +118,17 @@ async fn without_a_rescue_and_with_a_relay_of_its_own_a_refusal_is_one() {
     let mut with_relayhost = config();
     with_relayhost.relayhost = NextHop::parse("[192.0.2.9]").ok();
     for config in [super::config(), with_relayhost] {
-        let world = World::with(config);
-        world.start(|_| listed(Bounced));
-        world.send(&["user@a.test"]);
-        seconds(10).await;
-        assert_eq!((world.tries().len(), failures(&world)), (1, 1));
+        assert_eq!(refused(config).await, (1, 1));
     }
+}
+
+// How often a message is tried for that everybody refuses for our address, and whether it fails.
+async fn refused(config: Config) -> (usize, usize) {
+    let world = World::with(config);
+    world.start(|_| listed(Bounced));
+    world.send(&["user@a.test"]);
+    seconds(10).await;
+    (world.tries().len(), failures(&world))
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,11 +272,7 @@ async fn a_relay_that_leads_back_here_is_no_way() {
 async fn mail_for_others_in_front_of_whom_we_stand_never_leaves_by_the_relay() {
     let mut config = config();
     config.relay_domains = vec!["a.test".to_owned()];
-    let world = World::with(config);
-    world.start(|_| listed(Bounced));
-    world.send(&["user@a.test"]);
-    seconds(10).await;
-    assert_eq!((world.tries().len(), failures(&world)), (1, 1));
+    assert_eq!(refused(config).await, (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,4 +289,100 @@ async fn a_pause_of_the_direct_way_holds_nothing_up() {
     }
     seconds(60).await;
     assert_eq!((world.messages(), failures(&world)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_outlives_a_restart_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with(kept(&folder));
+    let script = |job: &Job| if is_relay(job) { all(Sent) } else { listed(Bounced) };
+    world.start(script);
+    assert!(world.lanes.rescued().is_empty());
+    for number in 0..5 {
+        world.send(&[&format!("user{number}@a.test")]);
+        seconds(2).await;
+    }
+    let direct = |world: &World| ways(world).iter().filter(|way| *way == "mx.a.test").count();
+    let before = direct(&world);
+    let [standing] = &world.lanes.rescued()[..] else { panic!() };
+    assert_eq!(standing.name.as_deref(), Some("mx.a.test"));
+    assert!(standing.why.text().contains("zen.spamhaus.org"));
+    let left = standing.until.since(world.clock.now());
+    assert!((Duration::from_secs(3500)..=Duration::from_secs(3600)).contains(&left), "{left:?}");
+    stop(&world).await;
+    // Another process, some time later.
+    seconds(HOUR / 2).await;
+    let lanes = world.again();
+    world.start(script);
+    world.send(&["later@a.test"]);
+    seconds(5).await;
+    assert_eq!(direct(&world), before, "nobody had to be refused to know it");
+    assert_eq!(lanes.rescued()[0].since, standing.since);
+    // The hour is over for it, too: one looks, and the next time is as much longer.
+    seconds(HOUR / 2).await;
+    world.send(&["looks@a.test"]);
+    seconds(5).await;
+    assert_eq!(direct(&world), before + 1);
+    let left = lanes.rescued()[0].until.since(world.clock.now());
+    assert!((Duration::from_secs(7100)..=Duration::from_secs(7200)).contains(&left), "{left:?}");
+    assert_eq!((world.messages(), failures(&world)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_port_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with(kept(&folder));
+    let script = |job: &Job| if is_relay(job) { all(Sent) } else { silent() };
+    world.start(script);
+    for to in ["user@a.test", "user@far.test", "user@farther.test"] {
+        world.send(&[to]);
+    }
+    seconds(10).await;
+    assert_eq!(world.lanes.rescued()[0].name, None, "all of them");
+    stop(&world).await;
+    let lanes = world.again();
+    world.start(script);
+    world.send(&["user@b.test"]);
+    seconds(5).await;
+    assert_eq!(world.tries_to("b.test").last().unwrap().by, RELAY);
+    assert_eq!(world.tries_to("b.test").len(), 1);
+    // It is looked at after its time, and one that is silent still is enough.
+    seconds(HOUR).await;
+    world.send(&["look@b.test"]);
+    seconds(10).await;
+    assert_eq!(world.tries_to("b.test").len(), 3);
+    assert_eq!(lanes.rescued().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learnt_with_another_address_or_is_old_or_damaged_counts_no_more() {
+    for (what, looks) in [("same", 0), ("moved", 1), ("old", 1), ("damaged", 1), ("mended", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let first = World::with(kept(&folder));
+        let script = |job: &Job| if is_relay(job) { all(Sent) } else { listed(Bounced) };
+        first.start(script);
+        for number in 0..5 {
+            first.send(&[&format!("user{number}@a.test")]);
+            seconds(2).await;
+        }
+        if what == "mended" {
+            first.retry();
+            seconds(10).await;
+        }
+        stop(&first).await;
+        let mut config = kept(&folder);
+        match what {
+            "moved" => config.delivery.bind_ipv4 = "192.0.2.201".parse().ok(),
+            "damaged" => std::fs::write(folder.path().join("rescue.json"), "{\"from\":").unwrap(),
+            _ => {}
+        }
+        let second = World::with(config);
+        second.clock.leap(if what == "old" { 3 * 24 * 3600 } else { 60 });
+        second.start(script);
+        second.send(&["user@a.test"]);
+        seconds(5).await;
+        let direct = ways(&second).iter().filter(|way| *way == "mx.a.test").count();
+        assert_eq!(direct, looks, "{what}");
+        assert_eq!(second.messages(), 0);
+    }
 }

@@ -1,5 +1,10 @@
 //! Several addresses: by sender, in an order of each message's own, and as much as a plan gives.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use puerto_mail::dns::{Record, RecordType, reverse_name};
+
 use super::harness::{World, all, seconds};
 use super::{DAY, HOUR};
 use crate::config::{Config, Source};
@@ -158,4 +163,109 @@ async fn before_its_first_day_an_address_sends_nothing_and_mail_grows_no_older_t
     world.send(&["user@a.test"]);
     seconds(6 * DAY).await;
     assert_eq!((world.tries().len(), world.messages()), (0, 0), "it is returned");
+}
+
+// Some addresses have names that lead back to them.
+fn name(world: &mut World, addresses: &[&str]) {
+    let table = &mut Arc::get_mut(&mut world.dns).unwrap().table;
+    for (number, address) in addresses.iter().enumerate() {
+        let (name, address) = (format!("out{number}.example.com"), address.parse().unwrap());
+        table.add(&reverse_name(address), RecordType::Ptr, Record::Name(name.clone()));
+        table.address(&name, address);
+    }
+}
+
+fn at(source: &mut Source, v4: &str, v6: &str) {
+    (source.ipv4, source.ipv6) = (v4.parse().ok(), v6.parse().ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_a_receiver_turns_away_carries_nothing_there_while_another_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = ["right", "broken"].map(|name| source(name, |_| {}));
+    let [mut right, mut broken] = sources;
+    at(&mut right, "198.51.100.1", "2001:db8:1::1");
+    at(&mut broken, "198.51.100.2", "");
+    let mut world = World::with(config(dir.path(), vec![right, broken]));
+    name(&mut world, &["198.51.100.1"]);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&seen);
+    world.start(move |job| {
+        let from = |hop: &crate::route::Hop| job.plan.leaving.as_ref()?.source.towards(hop.address);
+        let from: Vec<IpAddr> = job.plan.hops.iter().filter_map(from).collect();
+        heard.lock().unwrap().push((job.plan.key.to_string(), from, job.plan.avoided.clone()));
+        all(Sent)
+    });
+    for number in 0..20 {
+        world.send(&[&format!("user{number}@gmail.test")]);
+        world.send(&[&format!("user{number}@a.test")]);
+    }
+    seconds(60).await;
+    assert_eq!(world.messages(), 0);
+    // Who does not mind gets mail from both.
+    let to_others = (by(&world, "mx.a.test from right"), by(&world, "mx.a.test from broken"));
+    assert!(to_others.0 > 0 && to_others.1 > 0 && to_others.0 + to_others.1 == 20);
+    assert_eq!(by(&world, "google from right"), 20);
+    let seen = seen.lock().unwrap();
+    let to_google = seen.iter().filter(|(key, ..)| key.starts_with("google"));
+    let only: IpAddr = "198.51.100.1".parse().unwrap();
+    let mut texts = std::collections::BTreeSet::new();
+    for (_, from, avoided) in to_google {
+        assert_eq!(*from, [only]);
+        texts.insert(avoided.as_ref().unwrap().text().into_owned());
+    }
+    // Each message says what it would have left from.
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("198.51.100.2")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("2001:db8:1::1")), "{texts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_sources_are_broken_or_the_others_have_not_begun_mail_goes_as_it_would() {
+    let later = |source: &mut Source| source.begins = "2028-01-01".parse().ok();
+    for begun in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let broken = source("broken", |s| at(s, "198.51.100.2", ""));
+        let other = source("other", |s| {
+            at(s, "198.51.100.3", "");
+            if !begun {
+                later(s);
+            }
+        });
+        let mut world = World::with(config(dir.path(), vec![broken, other]));
+        if !begun {
+            name(&mut world, &["198.51.100.3"]);
+        }
+        world.start(|_| all(Sent));
+        for number in 0..20 {
+            world.send(&[&format!("user{number}@gmail.test")]);
+        }
+        seconds(60).await;
+        assert_eq!(world.messages(), 0);
+        let others = by(&world, "google from other");
+        assert_eq!(others > 0, begun, "{others}");
+        assert_eq!(by(&world, "google from broken") + others, 20);
+    }
+}
+
+/// A receiver turns its mail away for good; the next day it has a way.
+#[tokio::test(start_paused = true)]
+async fn what_a_plan_does_not_give_waits_where_the_other_source_is_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = source("new", |s| {
+        at(s, "198.51.100.1", "");
+        begins(s);
+    });
+    let broken = source("broken", |s| at(s, "198.51.100.2", ""));
+    let mut world = World::with(config(dir.path(), vec![new, broken]));
+    name(&mut world, &["198.51.100.1"]);
+    world.start(|_| all(Sent));
+    for number in 0..5 {
+        world.send(&[&format!("user{number}@gmail.test")]);
+    }
+    seconds(HOUR).await;
+    assert_eq!((by(&world, "google from new"), world.messages()), (3, 2));
+    assert_eq!(by(&world, "google from broken"), 0);
+    seconds(UNTIL_MIDNIGHT).await;
+    assert_eq!((by(&world, "google from new"), world.messages()), (5, 0));
 }

@@ -31,7 +31,7 @@ fn ours() -> [IpAddr; 2] {
 }
 
 fn name(dns: &mut Table, address: IpAddr, leads_back: bool) {
-    let name = format!("out{}.example.com", u8::from(address.is_ipv6()));
+    let name = format!("out-{}.example.com", address.to_string().replace([':', '.'], "-"));
     dns.add(&reverse_name(address), RecordType::Ptr, Record::Name(name.clone()));
     if leads_back {
         dns.address(&name, address);
@@ -207,4 +207,96 @@ async fn mail_goes_soon_where_nobody_says_what_spf_says() {
     let again = Instant::now();
     plan_of(&router, "luis@example.com", "gmail.test").await;
     assert_eq!(again.elapsed(), Duration::ZERO, "and for a while it is not asked again");
+}
+
+// Sources that are for all mail, but for the last.
+const SOURCES: &str = "[[source]]\nname = \"both\"\nipv4 = \"198.51.100.1\"\n\
+    ipv6 = \"2001:db8:1::1\"\nhelo = \"both.example.com\"\n\
+    [[source]]\nname = \"new\"\nipv4 = \"198.51.100.2\"\nhelo = \"new.example.com\"\n\
+    [[source]]\nname = \"shop\"\nipv4 = \"198.51.100.3\"\nfrom = [\"@shop.test\"]\n";
+
+async fn by_sources(dns: Table, sources: &str, from: &str) -> Vec<String> {
+    // The usual address would be avoided, and nothing leaves from it.
+    let machine = Machine::fixed(Vec::new(), |_| true, 1).reaching_from("198.51.100.9", OURS.1);
+    let config = config(&format!("[delivery]\nhelo = \"mail.example.com\"\n{sources}"));
+    let router = Router::on_machine(Live::new(config.clone()), Arc::new(dns), machine);
+    let plan = plan_of(&router, from, "gmail.test").await;
+    let way = |source: &Source| {
+        let made = plan.from_source(source).unwrap();
+        let against = if plan.against(source).is_some() { " against" } else { "" };
+        let avoided = if made.avoided.is_some() { " avoided" } else { "" };
+        format!("{} {}{avoided}{against}", source.name, families(&made))
+    };
+    config.sources.iter().map(way).collect()
+}
+
+#[tokio::test]
+async fn each_source_is_judged_by_its_own_name_and_spf() {
+    let all = ["198.51.100.1", "2001:db8:1::1", "198.51.100.2", "198.51.100.3"];
+    for (named, spf, expected) in [
+        (&all[..], "", ["both 46", "new 4", "shop 4"]),
+        (&all[..1], "", ["both 4 avoided", "new 4 against", "shop 4 against"]),
+        (&all[1..], "", ["both 6 avoided", "new 4", "shop 4"]),
+        (&all[2..], "", ["both 46 against", "new 4", "shop 4"]),
+        (&all[..0], "", ["both 46 against", "new 4 against", "shop 4 against"]),
+        (&all, "v=spf1 ip4:198.51.100.0/30 -all", ["both 4 avoided", "new 4", "shop 4"]),
+        (
+            &all,
+            "v=spf1 ip6:2001:db8::/32 -all",
+            ["both 6 avoided", "new 4 against", "shop 4 against"],
+        ),
+        (&all, "v=spf1 -all", ["both 46 against", "new 4 against", "shop 4 against"]),
+        // One is known for its missing name, the other for what SPF says.
+        (
+            &all[..1],
+            "v=spf1 ip4:198.51.100.2 -all",
+            ["both 46 against", "new 4 against", "shop 4 against"],
+        ),
+        // A DNS that does not answer decides nothing.
+        (&all, "v=spf1 include:broken.example.com -all", ["both 46", "new 4", "shop 4"]),
+    ] {
+        let mut dns = world();
+        for address in named {
+            let name = format!("h{}.example.com", address.replace([':', '.'], "-"));
+            let address = address.parse().unwrap();
+            dns.add(&reverse_name(address), RecordType::Ptr, Record::Name(name.clone()));
+            dns.address(&name, address);
+        }
+        if !spf.is_empty() {
+            dns.txt("example.com", spf);
+        }
+        dns.fail("broken.example.com", RecordType::Txt, DnsError::Timeout);
+        let ways = by_sources(dns, SOURCES, "ana@example.com").await;
+        assert_eq!(ways, expected, "{named:?} {spf}");
+    }
+}
+
+#[tokio::test]
+async fn mail_without_a_sender_is_judged_by_the_name_of_each_source() {
+    let mut dns = world();
+    for address in ["198.51.100.1", "2001:db8:1::1", "198.51.100.2", "198.51.100.3"] {
+        name(&mut dns, address.parse().unwrap(), true);
+    }
+    dns.txt("both.example.com", "v=spf1 ip4:198.51.100.1 -all");
+    dns.txt("new.example.com", "v=spf1 -all");
+    let ways = by_sources(dns, SOURCES, "").await;
+    assert_eq!(ways, ["both 4 avoided", "new 4 against", "shop 4"]);
+}
+
+/// Where some mail leaves from the usual address still, that is judged as before.
+#[tokio::test]
+async fn sources_for_some_mail_leave_the_usual_address_to_the_rest() {
+    let mut dns = world();
+    name(&mut dns, ours()[0], true);
+    name(&mut dns, "198.51.100.2".parse().unwrap(), true);
+    let machine = Machine::fixed(Vec::new(), |_| true, 1).reaching_from(OURS.0, OURS.1);
+    let text = "[delivery]\nhelo = \"mail.example.com\"\n[[source]]\nname = \"news\"\n\
+        ipv4 = \"198.51.100.2\"\nipv6 = \"2001:db8:1::2\"\nfrom = [\"@news.test\"]\n";
+    let config = config(text);
+    let router = Router::on_machine(Live::new(config.clone()), Arc::new(dns), machine);
+    let plan = plan_of(&router, "ana@example.com", "gmail.test").await;
+    assert_eq!((families(&plan).as_str(), plan.avoided.is_some()), ("4", true));
+    let news = plan.from_source(&config.sources[0]).unwrap();
+    assert_eq!(families(&news), "4", "by its own name, too");
+    assert!(news.avoided.unwrap().text().contains("2001:db8:1::2"));
 }

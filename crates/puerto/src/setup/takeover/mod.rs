@@ -52,6 +52,8 @@ pub struct Inherited {
     pub sender: Sender,
     pub relayhost: Option<NextHop>,
     pub login: Option<Credentials>,
+    /// What it tries where the direct way fails, and its login there.
+    pub rescue: Option<(NextHop, Option<Credentials>)>,
     /// It demands TLS with a verified certificate at the relayhost.
     pub tls_required: bool,
     /// Who may relay through it.
@@ -166,12 +168,20 @@ impl Inherited {
     /// Takes a next hop, or notes why it is none. At port 465 TLS begins with the first
     /// byte (RFC 8314 §3.3), whatever program writes it.
     fn relay(&mut self, key: &str, value: &str, implicit_tls: bool) {
+        let hop = self.next_hop(key, value, implicit_tls);
+        self.relayhost = hop.or(self.relayhost.take());
+    }
+
+    fn next_hop(&mut self, key: &str, value: &str, implicit_tls: bool) -> Option<NextHop> {
         match NextHop::parse(value) {
             Ok(mut hop) => {
                 hop.implicit_tls |= implicit_tls || hop.port == Some(465);
-                self.relayhost = Some(hop);
+                Some(hop)
             }
-            Err(error) => self.wrong(key, value, &error),
+            Err(error) => {
+                self.wrong(key, value, &error);
+                None
+            }
         }
     }
 
@@ -254,6 +264,8 @@ impl Inherited {
             ("sender.masquerade_except", list(masquerade_except)),
             ("relayhost", list(&self.relayhost)),
             ("relayhost_user", list(self.login.as_ref().map(|login| &login.user))),
+            ("rescue.via", list(self.rescue.iter().map(|(hop, _)| hop))),
+            ("rescue.user", list(self.rescue.iter().flat_map(|(_, login)| login).map(|l| &l.user))),
             ("trusted_networks", list(&self.networks)),
             ("message_size", list(self.message_size)),
             ("aliases", list(self.aliases.as_ref().map(|path| path.display()))),

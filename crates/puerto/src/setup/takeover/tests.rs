@@ -592,3 +592,43 @@ fn a_sender_whom_a_program_names_twice_is_taken_over_once() {
         tree(&[("etc/ssmtp/ssmtp.conf", "mailhub=mx\n"), ("etc/ssmtp/revaliases", ssmtp)]);
     assert_eq!(forwarders::ssmtp(&root).unwrap().sender.map.len(), 1);
 }
+
+#[test]
+fn a_fallback_relay_of_postfix_becomes_the_rescue_route_with_what_it_gets_there() {
+    let login = "smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:/p\n";
+    for (text, expected, told) in [
+        ("smtp_fallback_relay = [r.example]:587\n", "[r.example]:587", "such as greylisting"),
+        ("smtp_fallback_relay = 192.0.2.1\n", "[192.0.2.1]", "unless rescue.tls"),
+        ("fallback_relay = r.example\n", "r.example", "taken over as [rescue]"),
+        (
+            "fallback_relay = a.example\nsmtp_fallback_relay = [b.example], c.example\n",
+            "[b.example]",
+            "names several relays",
+        ),
+        (&format!("smtp_fallback_relay = [r.example]:587\n{login}"), "[r.example]:587 ana", ""),
+        (
+            &format!("smtp_fallback_relay = [other.example]\n{login}"),
+            "[other.example]",
+            "`password_file` below [rescue]",
+        ),
+        ("smtp_fallback_relay = [r.example\n", "", "smtp_fallback_relay = "),
+        (
+            "relayhost = [r.example]\nsmtp_fallback_relay = [s.example]\n",
+            "",
+            "mail for a relayhost waits for it",
+        ),
+        ("smtp_fallback_relay =\n", "", ""),
+    ] {
+        let (_folder, root) =
+            tree(&[("etc/postfix/main.cf", text), ("p", "[r.example]:587 ana:s3cret\n")]);
+        let found = look(&root).remove(0);
+        let rescue = found.rescue.as_ref().map(|(hop, login)| {
+            let user = login.as_ref().map(|login| format!(" {}", login.user));
+            format!("{hop}{}", user.unwrap_or_default())
+        });
+        assert_eq!(rescue.unwrap_or_default(), expected, "{text}");
+        assert!(left(&found).contains(told), "{text}: {}", left(&found));
+        assert!(!left(&found).contains("also sets"), "{text}: {}", left(&found));
+        assert!(found.relayhost.is_some() == text.starts_with("relayhost"), "{text}");
+    }
+}

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::{Credentials, Inherited, RELAYED, SEVERAL, local_domain};
 use crate::config::{Mailbox, TlsFiles};
-use crate::lang::{Text, said, said_of};
+use crate::lang::{Said, Text, said, said_of};
 use crate::setup::others::POSTFIX;
 use crate::setup::root::Root;
 use crate::tls::ServerTls;
@@ -124,6 +124,7 @@ const NOT_TAKEN: &[(&str, Text)] = &[
 
 /// What is taken over, or read for it.
 const READ: &str = "myhostname mydomain myorigin mydestination relayhost mynetworks \
+    fallback_relay smtp_fallback_relay \
     mynetworks_style smtp_sasl_auth_enable smtp_sasl_password_maps smtp_tls_security_level \
     smtp_tls_wrappermode smtp_use_tls smtp_enforce_tls smtp_tls_CAfile smtp_tls_CApath \
     smtpd_tls_cert_file smtpd_tls_key_file message_size_limit home_mailbox alias_maps \
@@ -163,6 +164,12 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     if let Some(relayhosts) = main.get("relayhost") {
         relay(root, &main, &relayhosts, &mut found);
     }
+    // The newer name holds where both are written.
+    for key in ["fallback_relay", "smtp_fallback_relay"] {
+        if let Some(relays) = main.get(key) {
+            rescue(root, &main, (key, &relays), &mut found);
+        }
+    }
     tls(root, &main, &mut found);
     // Before level 2 the machine's own networks are its clients.
     let level = main.get("compatibility_level").unwrap_or_default();
@@ -189,19 +196,37 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     Some(found)
 }
 
-// Several are tried one after the other.
 fn relay(root: &Root, main: &Parameters, written: &str, found: &mut Inherited) {
-    let mut hops = items(written);
-    let Some(first) = hops.next() else { return };
-    if hops.next().is_some() {
-        found.note(SEVERAL, "relayhost", written);
+    let Some(first) = first_of("relayhost", written, found) else { return };
+    found.relay("relayhost", &in_brackets(first), main.says_yes("smtp_tls_wrappermode"));
+    found.login = login(root, main, (first, NO_LOGIN), found);
+}
+
+// What is tried where the direct way fails; Postfix asks it behind a relayhost, too.
+fn rescue(root: &Root, main: &Parameters, (key, written): (&str, &str), found: &mut Inherited) {
+    if found.relayhost.is_some() {
+        return found.note(FALLBACK_OF_RELAY, key, written);
     }
-    let hop = match first.parse::<IpAddr>() {
-        Ok(_) => format!("[{first}]"),
-        Err(_) => first.to_owned(),
-    };
-    found.relay("relayhost", &hop, main.says_yes("smtp_tls_wrappermode"));
-    login(root, main, first, found);
+    let Some(first) = first_of(key, written, found) else { return };
+    let is_implicit = main.says_yes("smtp_tls_wrappermode");
+    let Some(hop) = found.next_hop(key, &in_brackets(first), is_implicit) else { return };
+    found.note(FALLBACK, key, written);
+    let login = login(root, main, (first, NO_RESCUE_LOGIN), found);
+    found.rescue = Some((hop, login));
+}
+
+// Several are tried one after the other.
+fn first_of<'a>(key: &str, written: &'a str, found: &mut Inherited) -> Option<&'a str> {
+    let mut hops = items(written);
+    let first = hops.next()?;
+    if hops.next().is_some() {
+        found.note(SEVERAL, key, written);
+    }
+    Some(first)
+}
+
+fn in_brackets(hop: &str) -> String {
+    if hop.parse::<IpAddr>().is_ok() { format!("[{hop}]") } else { hop.to_owned() }
 }
 
 fn domains(main: &Parameters, found: &mut Inherited) {
@@ -224,11 +249,17 @@ fn domains(main: &Parameters, found: &mut Inherited) {
     }
 }
 
-fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited) {
-    let Some(maps) = main.get("smtp_sasl_password_maps") else { return };
+fn login(
+    root: &Root,
+    main: &Parameters,
+    (relayhost, without): (&str, Text),
+    found: &mut Inherited,
+) -> Option<Credentials> {
+    let maps = main.get("smtp_sasl_password_maps")?;
     if !main.says_yes("smtp_sasl_auth_enable") {
-        return;
+        return None;
     }
+    let mut login = None;
     let host = relayhost.trim_start_matches('[');
     let host = host.split([']', ':']).next().unwrap_or(host).to_owned();
     for map in items(&maps) {
@@ -242,18 +273,40 @@ fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited)
             row.and_then(|(_, value)| credentials(value))
         };
         let value = row(relayhost).or_else(|| row(&host)).or_else(|| row(&format!("[{host}]")));
-        found.login = found.login.take().or(value);
+        login = login.or(value);
     }
-    if found.login.is_none() {
-        found.left.push(said!(
-            "no user and password for {relayhost} were found in {maps}: write them into \
-             relayhost_user and relayhost_password_file",
-            "no se han encontrado usuario y contraseña para {relayhost} en {maps}: escríbalos en \
-             relayhost_user y relayhost_password_file";
-            relayhost = relayhost, maps = maps
-        ));
+    if login.is_none() {
+        found.left.push(Said::with(without, &[("relay", relayhost), ("maps", &maps)]));
     }
+    login
 }
+
+const NO_LOGIN: Text = Text::new(
+    "no user and password for {relay} were found in {maps}: write them into relayhost_user and \
+     relayhost_password_file",
+    "no se han encontrado usuario y contraseña para {relay} en {maps}: escríbalos en \
+     relayhost_user y relayhost_password_file",
+);
+const NO_RESCUE_LOGIN: Text = Text::new(
+    "no user and password for {relay} were found in {maps}: if it wants some, write them into \
+     `user` and `password_file` below [rescue]",
+    "no se han encontrado usuario y contraseña para {relay} en {maps}: si los pide, escríbalos en \
+     `user` y `password_file` bajo [rescue]",
+);
+const FALLBACK: Text = Text::new(
+    "{program}'s {key} = {value} is taken over as [rescue]. It gets what receivers refuse for this \
+     server's address, and everything while port 25 is closed; not what waits for another reason, \
+     such as greylisting, which {program} sends there. TLS is demanded there, unless rescue.tls \
+     says less",
+    "{key} = {value} de {program} se hereda como [rescue]. Recibe lo que los receptores rechazan \
+     por la dirección de este servidor, y todo mientras el puerto 25 esté cerrado; no lo que espera \
+     por otra razón, como el greylisting, que {program} envía ahí. Se le exige TLS, salvo que \
+     rescue.tls diga menos",
+);
+const FALLBACK_OF_RELAY: Text = not_taken!(
+    "mail for a relayhost waits for it, and nothing else is tried",
+    "el correo para un relayhost espera por él y no se intenta otra cosa"
+);
 
 fn credentials(value: &str) -> Option<Credentials> {
     let (user, password) = value.split_once(':')?;
