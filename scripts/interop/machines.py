@@ -55,10 +55,11 @@ start() {
     case $unit in
     postfix) postfix start ;;
     puerto)
-        command=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/puerto.service)
+        file=/etc/systemd/system/puerto.service
+        [ -e $file ] || file=/usr/lib/systemd/system/puerto.service
+        command=$(sed -n 's/^ExecStart=//p' $file)
         # With the rights that the unit leaves it, and no others.
-        rights=$(sed -n 's/^CapabilityBoundingSet=//p' /etc/systemd/system/puerto.service |
-            tr A-Z a-z | sed 's/cap_/+/g; s/ /,/g')
+        rights=$(sed -n 's/^CapabilityBoundingSet=//p' $file | tr A-Z a-z | sed 's/cap_/+/g; s/ /,/g')
         setpriv --no-new-privs --bounding-set="-all,$rights" setsid $command \\
             </dev/null >>/run/puerto.log 2>&1 &
         echo $! >/run/puerto.pid

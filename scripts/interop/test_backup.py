@@ -81,8 +81,7 @@ def test_a_server_is_brought_back_as_it_was_and_its_mail_held(world):
     assert "backup of" in " ".join(shown.split()), shown
     server.puerto("queue", "release", "--held", "--yes")
     assert not any(one["held"] for one in server.queue())
-    server.machine.write("/root/rest.tar", at_rest)
-    listed = json.loads(server.puerto("restore", "--list", "--json", "/root/rest.tar").stdout)
+    listed = json.loads(server.puerto("restore", "--list", "--json", "-", input=at_rest).stdout)
     assert listed["queue"]["messages"] == 3, listed
 
 

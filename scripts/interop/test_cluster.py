@@ -158,10 +158,17 @@ def test_every_node_shows_and_changes_the_whole_queue(world):
     listed = json.loads(nodes[0].command("nodes", "--json", check=False).stdout)["nodes"]
     assert sorted(node["name"] for node in listed) == ["node1", "node2", "node3"]
     assert all(node["alive"] for node in listed)
+    # Who is stopped in good order is not missed.
+    nodes[1].stop()
+    stopped = nodes[0].command("nodes", "--json")
+    assert [(node["name"], node["stopped"]) for node in json.loads(stopped.stdout)["nodes"]
+            if not node["alive"]] == [("node2", True)], stopped
+    nodes[1].start()
     nodes[2].kill()
     wait_for("its death to be seen", lambda: [
         node["name"] for node in json.loads(nodes[0].command("nodes", "--json", check=False).stdout)["nodes"]
         if not node["alive"]] == ["node3"])
+    assert nodes[0].command("nodes", check=False).returncode == 1, "it is missed"
     nodes[0].command("queue", "remove", "--all", "--yes")
     wait_for("an empty queue", lambda: not nodes[1].ids())
 
@@ -210,9 +217,21 @@ def test_a_queue_moves_out_of_the_database_and_back(world):
         entries = [json.loads(line) for line in node.ids()]
         return sorted((entry["id"], entry["held"]) for entry in entries)
 
+    # What is delivered is known by the history alone.
+    with smtplib.SMTP(node.host.outside, 25, timeout=30) as client:
+        client.sendmail("me@example.com", ["you@example.net"],
+                        b"Subject: x\r\nMessage-ID: <gone@example.com>\r\n\r\nhi\r\n")
+
+    def story(what="<gone@example.com>"):
+        done = node.command("why", what, "--json", check=False)
+        return json.loads(done.stdout) if done.stdout else {}
+
+    wait_for("its delivery", lambda: story().get("state") == "sent", 60)
+    gone = story()
     node.command("queue", "hold", shown()[0][0])
     before = shown()
     assert len(before) == 1_000
+    waiting = story(before[1][0])
     assert b"node1" in node.command("store", "copy", "postgres", "segments", check=False).stderr
     node.stop()
     versions = node.command("store", "migrate").stdout.decode().split()
@@ -225,8 +244,14 @@ def test_a_queue_moves_out_of_the_database_and_back(world):
         time.sleep(random.uniform(0.05, 0.5))
         copy.kill()
         kills += copy.wait() != 0
+    history = node.folder / "state/history"
     node.command("store", "copy", *ways[0])
+    assert list(history.glob("*.history")), "the history of the database has come, too"
     node.command("store", "copy", *ways[1])
+    assert not list(history.glob("*.history")), "and has gone back"
     node.start()
     assert shown() == before
+    assert story() == gone
+    facts = [event["event"] for event in waiting["events"]]
+    assert [event["event"] for event in story(before[1][0])["events"]][:len(facts)] == facts
     return f"{kills} kills"

@@ -37,6 +37,24 @@ reload() {
 }"""
 
 
+# What the Debian package brings, as its scripts leave it.
+PACKAGE = """
+mkdir -p /usr/local/share/man
+touch /usr/bin/puerto
+mount --bind /usr/local/bin/puerto /usr/bin/puerto
+umount /usr/local/bin/puerto
+rm /usr/local/bin/puerto
+/usr/bin/puerto service-files /
+for name in sbin/sendmail lib/sendmail bin/mailq bin/newaliases; do ln -s /usr/bin/puerto /usr/$name; done
+systemd-sysusers puerto.conf
+systemd-tmpfiles --create puerto.conf
+"""
+
+
+def packaged(machine):
+    machine.run("sh", "-ec", PACKAGE)
+
+
 class Somewhere:
     """A machine on which the page's reader works, as root and as ana."""
 
@@ -124,6 +142,14 @@ class Vps(Somewhere):
         self.internet.publish(
             [record(r) for r in plan["records"] if r["state"] in ("new", "change")]
             + [pointer(r["address"], r["value"].rstrip(".")) for r in plan["ptr"]])
+
+
+class Rented(Vps):
+    """The same, with the package installed."""
+
+    def __init__(self, world):
+        super().__init__(world)
+        packaged(self.machine)
 
 
 class Zone(Vps):
@@ -248,15 +274,17 @@ class Behind(Somewhere):
         self.relay.write("/etc/ssl/private/mail.key", key.read_bytes(), 0o600)
         self.relay.run("systemctl", "restart", "puerto")
         self.settle(bare(world, "room", self.internet, "192.0.2.21", "portatil.lan"))
+        packaged(self.machine)
 
     def publish(self):
         self.internet.publish_for(self.machine, "uno.example.org")
 
     def go_home(self):
         self.settle(bare(self.world, "home", self.internet, HOME, "portatil.lan"))
+        packaged(self.machine)
 
 
-WORLDS = {"postfix": WithPostfix, "alone": Alone, "certified": Certified, "gateway": Gateway, "vps": Vps, "zone": Zone, "unpublished": Unpublished,
+WORLDS = {"postfix": WithPostfix, "alone": Alone, "certified": Certified, "gateway": Gateway, "vps": Rented, "zone": Zone, "unpublished": Unpublished,
           "working": Working, "behind": Behind}
 
 

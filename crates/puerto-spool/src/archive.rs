@@ -36,6 +36,9 @@ pub trait Archive: Send + Sync {
     /// Forgets what is older than this, and the oldest while there is more than so many
     /// octets.
     fn purge(&self, before: Timestamp, octets: u64) -> Answer<()>;
+    /// Forgets all that [`Archive::behind`] gives. What that passes over, since it cannot be
+    /// read, stays where it is: answers with its names.
+    fn clear(&self) -> Answer<Vec<String>>;
     /// Forgets all notes of these messages. Answers with how many it had any of.
     fn forget(&self, ids: &[MessageId]) -> Answer<u64>;
     /// When the oldest was noted; `None` if there are none.

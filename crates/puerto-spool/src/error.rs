@@ -112,6 +112,11 @@ pub enum Hindrance {
     DatabaseServers { database: String, servers: Vec<(String, Option<String>)> },
     #[error("the database {database} refuses: {why}")]
     DatabaseRefused { database: String, why: String },
+    #[error(
+        "the database {database} does not let this server in: {why}; see the user, the name and \
+             the password in `[store]`"
+    )]
+    DatabaseDenied { database: String, why: String },
     #[error("no standby of the database {database} has confirmed the message")]
     NotReplicated { database: String },
     #[error(
@@ -177,6 +182,7 @@ impl Hindrance {
             | Self::DatabaseSilent { .. }
             | Self::DatabaseServers { .. }
             | Self::DatabaseRefused { .. }
+            | Self::DatabaseDenied { .. }
             | Self::NotReplicated { .. }
             | Self::SchemaOlder { .. }
             | Self::SchemaNewer { .. }

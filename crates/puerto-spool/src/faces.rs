@@ -180,7 +180,7 @@ pub struct Health {
     /// Octets used on disk.
     pub disk_octets: u64,
     /// Why no new mail is taken, if so.
-    pub refusing: Option<String>,
+    pub refusing: Option<SpoolError>,
     /// What was found damaged when the store was opened, by message where it is
     /// known: to be logged and shown, never silently dropped.
     pub damaged: Vec<String>,
@@ -261,6 +261,8 @@ pub struct Node {
     pub seen: Timestamp,
     /// Whether that is recent enough for its leases to hold.
     pub alive: bool,
+    /// Whether it has left in good order: nobody misses it.
+    pub stopped: bool,
     /// Leases that it holds.
     pub leases: u64,
     /// The program's version.
@@ -275,7 +277,7 @@ impl Node {
         let name = nix::unistd::gethostname().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { name, since, seen: now, alive: true, leases, version, is_this: true }
+        Self { name, since, seen: now, alive: true, stopped: false, leases, version, is_this: true }
     }
 }
 

@@ -110,7 +110,7 @@ impl fmt::Display for MessageId {
 
 /// The text is not a message id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a queue id: expected 12 hexadecimal digits, as `puerto queue list` shows them")]
+#[error("not a queue id: expected 12 or 14 hexadecimal digits, as `puerto queue list` shows them")]
 pub struct NotAMessageId;
 
 impl From<MessageId> for String {

@@ -233,7 +233,7 @@ impl Desk for MemorySpool {
             recipients,
             octets,
             disk_octets: 0,
-            refusing: state.check().err().map(|error| error.to_string()),
+            refusing: state.check().err(),
             damaged: Vec::new(),
             unreadable: Vec::new(),
             held_back: None,

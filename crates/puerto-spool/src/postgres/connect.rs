@@ -2,6 +2,7 @@
 //! they led to is no longer the one that takes writes.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,10 +93,13 @@ impl Reach {
 
     /// The database has stored something.
     pub(super) fn answers(&self) {
-        use Hindrance::{DatabaseAway, DatabaseServers, DatabaseSilent};
+        use Hindrance::{DatabaseAway, DatabaseDenied, DatabaseServers, DatabaseSilent};
         let mut away = lock(&self.away);
         if let Some(SpoolError::ReadOnly(
-            DatabaseAway { .. } | DatabaseSilent { .. } | DatabaseServers { .. },
+            DatabaseAway { .. }
+            | DatabaseDenied { .. }
+            | DatabaseSilent { .. }
+            | DatabaseServers { .. },
         )) = &*away
         {
             *away = None;
@@ -206,7 +210,9 @@ impl Reach {
 
     async fn find(&self, span: Duration, heard: Option<Heard>) -> Result<Session, SpoolError> {
         let generation = self.generation();
-        let mut servers = self.settings.servers();
+        let end = Instant::now() + span;
+        let mut servers = by_address(self.settings.servers(), span / 4).await;
+        let span = end.saturating_duration_since(Instant::now());
         let last = lock(&self.found).clone();
         // The others keep their order.
         servers.sort_by_key(|server| last.as_ref() != Some(&server.name));
@@ -224,7 +230,12 @@ impl Reach {
     fn unfound(&self, servers: &[Server], failed: &[Option<Error>]) -> Hindrance {
         let database = self.settings.shown.clone();
         let whys = failed.iter().map(|error| error.as_ref().map(quoted));
+        let is_denied = |error: &Option<Error>| error.as_ref().is_some_and(is_denial);
         match failed {
+            // Of the first, since all say it.
+            [Some(error), ..] if failed.iter().all(is_denied) => {
+                Hindrance::DatabaseDenied { database, why: quoted(error) }
+            }
             [Some(error)] => Hindrance::DatabaseAway { database, why: quoted(error) },
             failed if failed.iter().all(Option::is_none) => self.silence(),
             _ => {
@@ -274,6 +285,24 @@ impl Reach {
     }
 }
 
+/// The same servers, one that has several addresses once for each: the library gives all of
+/// the time to the first of them. Names that are not found within a span stay as they are.
+async fn by_address(servers: Vec<Server>, span: Duration) -> Vec<Server> {
+    let end = Instant::now() + span;
+    let mut all = Vec::new();
+    for server in servers {
+        let addresses: Option<Vec<IpAddr>> = match server.to_look_up() {
+            Some(asked) => {
+                let found = tokio::time::timeout_at(end, tokio::net::lookup_host(asked)).await;
+                found.ok().and_then(Result::ok).map(|found| found.map(|at| at.ip()).collect())
+            }
+            None => None,
+        };
+        all.extend(server.at_each(&addresses.unwrap_or_default()));
+    }
+    all
+}
+
 /// Asks one after the other until one answers well: which, and its answer. Each may take its
 /// share of the time that is left, so that one that says nothing leaves the others theirs.
 /// Otherwise what each said; `None`: nothing in time.
@@ -294,6 +323,16 @@ async fn first_of<'a, S, T, E, F: Future<Output = Result<T, E>>>(
         }
     }
     Err(failed)
+}
+
+// Whether time will not mend it.
+fn is_denial(error: &Error) -> bool {
+    const KINDS: [SqlState; 3] = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ];
+    error.code().is_some_and(|code| KINDS.contains(code))
 }
 
 // Whether somebody who waits for an answer may wait in vain.

@@ -115,7 +115,8 @@ SELECT EXISTS (SELECT 1 FROM m) FROM message WHERE id = $1";
 const NODES: &str = "\
 SELECT name, since, seen, version, number,
   alive AND lease_until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
-  (SELECT count(*) FROM work w WHERE w.owner = n.number AND w.epoch = n.epoch)
+  (SELECT count(*) FROM work w WHERE w.owner = n.number AND w.epoch = n.epoch),
+  NOT alive AND lease_until = seen
 FROM node n WHERE n.alive OR right(name, length($1::text)) <> $1::text ORDER BY name";
 
 /// Messages of one statement, and those that one looks at where few of them may be meant:
@@ -444,7 +445,7 @@ impl Core {
     pub(super) async fn health(&self) -> Result<Health, SpoolError> {
         let totals = self.recent_totals().await;
         let disk = self.ask_database(DISK, &[]).await;
-        let refusing = self.refusing().map(|error| error.to_string());
+        let refusing = self.refusing();
         let (messages, recipients, octets) = match totals {
             Ok(totals) => totals,
             Err(_) if refusing.is_some() => (0, 0, 0),
@@ -472,6 +473,7 @@ impl Core {
                 seen: Timestamp::from_millis(row.try_get(2)?),
                 version: row.try_get(3)?,
                 alive: row.try_get(5)?,
+                stopped: row.try_get(7)?,
                 leases: if is_this { leases } else { row.try_get::<_, i64>(6)?.unsigned_abs() },
                 is_this,
             })

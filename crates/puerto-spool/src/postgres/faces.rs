@@ -155,7 +155,7 @@ impl Desk for PostgresStore {
 
     fn health(&self) -> Answer<Health> {
         if lock(&self.core.hand).is_closed {
-            let refusing = Some(closed().to_string());
+            let refusing = Some(closed());
             return Ticket::ready(Ok(Health { refusing, ..Health::default() }));
         }
         let core = Arc::clone(&self.core);

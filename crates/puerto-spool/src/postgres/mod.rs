@@ -55,6 +55,8 @@ pub use self::schema::Migrated;
 /// Behind the name of whoever moves messages for a node: it is one of the nodes while it does,
 /// and nobody misses it afterwards.
 pub const MOVES: &str = " (copy)";
+pub use self::settings::url_for_psql;
+
 use self::settings::Settings;
 use crate::clock::{Clock, SystemClock};
 use crate::ticket::Ticket;

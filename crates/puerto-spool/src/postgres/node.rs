@@ -143,6 +143,7 @@ const HEEDED: &str = "\
 DELETE FROM changed WHERE node = $1
   AND at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $2";
 
+// One that ended otherwise keeps a lease that is later than when it was last seen.
 const LEAVE: &str = "UPDATE node SET alive = false, epoch = epoch + 1, last_id = greatest(last_id, $3), \
                      lease_until = seen WHERE number = $1 AND epoch = $2";
 

@@ -302,6 +302,12 @@ impl Archive for Notes {
         self.0.ask(async move { core.purge_notes(before, octets).await })
     }
 
+    fn clear(&self) -> Answer<Vec<String>> {
+        let core = Arc::clone(&self.0);
+        let all = async move { core.purge_notes(Timestamp::from_millis(i64::MAX), 0).await };
+        self.0.ask(async move { all.await.map(|()| Vec::new()) })
+    }
+
     fn forget(&self, ids: &[MessageId]) -> Answer<u64> {
         let (core, ids) = (Arc::clone(&self.0), ids.to_vec());
         self.0.ask(async move { core.forget_notes(ids).await })

@@ -124,6 +124,40 @@ pub(super) struct Server {
     pub(super) config: Config,
 }
 
+impl Server {
+    /// Its name and port, where it may have several addresses.
+    pub(super) fn to_look_up(&self) -> Option<(String, u16)> {
+        let config = &self.config;
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first() {
+            Some(Host::Tcp(name)) if config.get_hostaddrs().is_empty() => {
+                Some((name.clone(), port))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same at each of its addresses; as it is, where it has but one. The certificate is
+    /// still to be for the name.
+    pub(super) fn at_each(self, addresses: &[IpAddr]) -> Vec<Self> {
+        let mut once: Vec<IpAddr> = Vec::new();
+        for address in addresses {
+            if !once.contains(address) {
+                once.push(*address);
+            }
+        }
+        if once.len() < 2 {
+            return vec![self];
+        }
+        let at = |address: IpAddr| {
+            let mut config = self.config.clone();
+            config.hostaddr(address);
+            Self { name: format!("{} at {address}", self.name), config }
+        };
+        once.into_iter().map(at).collect()
+    }
+}
+
 // The library has no way to take a server out of what it has read.
 fn of_one(all: &Config, n: usize) -> Config {
     let mut one = Config::new();
@@ -301,6 +335,43 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
+/// The URL by which PostgreSQL's own `psql` demands what we do of the server; without a
+/// password.
+pub fn url_for_psql(url: &str) -> String {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut pairs: Vec<String> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("password="))
+        .map(str::to_owned)
+        .collect();
+    let has = |pairs: &[String], key: &str| {
+        pairs.iter().any(|pair| pair.split_once('=').is_some_and(|(name, _)| name == key))
+    };
+    let is_far = Config::from_str(base).is_ok_and(|config| !is_near(&config));
+    if is_far && !has(&pairs, "sslmode") {
+        pairs.insert(0, "sslmode=verify-full".to_owned());
+    }
+    let verifies = pairs.iter().any(|pair| pair == "sslmode=verify-full");
+    // By itself it knows no authorities.
+    if verifies && !has(&pairs, "sslrootcert") {
+        pairs.push(format!("sslrootcert={AUTHORITIES}"));
+    }
+    let base = without_password(base);
+    if pairs.is_empty() { base } else { format!("{base}?{}", pairs.join("&")) }
+}
+
+fn without_password(base: &str) -> String {
+    let parts = base.split_once("://").and_then(|(scheme, rest)| {
+        let (user, rest) = rest.split_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}@{rest}"))
+    });
+    parts.unwrap_or_else(|| base.to_owned())
+}
+
+/// Where Debian has the authorities that it trusts.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// A library's error in its own words, with what is behind it.
 pub(super) fn quoted(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
@@ -318,6 +389,51 @@ pub(super) fn quoted(error: &tokio_postgres::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_name_with_several_addresses_is_a_server_at_each_and_keeps_its_name() {
+        let settings = Settings::read("postgres://u@db1:5433,db2/x?sslmode=require", None).unwrap();
+        let [one, two]: [Server; 2] = settings.servers().try_into().ok().unwrap();
+        assert_eq!(one.to_look_up(), Some(("db1".to_owned(), 5433)));
+        let addresses: Vec<IpAddr> =
+            ["192.0.2.1", "2001:db8::1", "192.0.2.1"].map(|a| a.parse().unwrap()).into();
+        let all = one.at_each(&addresses);
+        let names: Vec<_> = all.iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, ["db1:5433 at 192.0.2.1", "db1:5433 at 2001:db8::1"]);
+        for (server, address) in all.iter().zip(&addresses) {
+            assert_eq!(server.config.get_hostaddrs(), std::slice::from_ref(address));
+            assert_eq!(server.config.get_hosts(), [Host::Tcp("db1".to_owned())]);
+            assert_eq!(server.config.get_ports(), [5433]);
+            assert_eq!(server.to_look_up(), None, "it is known already");
+        }
+        assert_eq!(two.at_each(&addresses[..1]).len(), 1);
+        let near = Settings::read("postgres://u@%2Frun%2Fpostgresql/x", None).unwrap();
+        assert_eq!(near.servers()[0].to_look_up(), None);
+    }
+
+    #[test]
+    fn psql_is_told_to_demand_what_we_demand() {
+        let roots = "sslrootcert=/etc/ssl/certs/ca-certificates.crt";
+        for (url, told) in [
+            ("postgres://u:p@db1/x", format!("postgres://u@db1/x?sslmode=verify-full&{roots}")),
+            (
+                "postgres://u@db1,db2:5433/x?sslmode=require",
+                "postgres://u@db1,db2:5433/x?sslmode=require".to_owned(),
+            ),
+            (
+                "postgres://u@db1/x?sslrootcert=/ca.pem",
+                "postgres://u@db1/x?sslmode=verify-full&sslrootcert=/ca.pem".to_owned(),
+            ),
+            (
+                "postgres://u@db1/x?password=p&sslmode=verify-full",
+                format!("postgres://u@db1/x?sslmode=verify-full&{roots}"),
+            ),
+            ("postgres://u@127.0.0.1/x", "postgres://u@127.0.0.1/x".to_owned()),
+            ("postgres://u@%2Frun%2Fpostgresql/x", "postgres://u@%2Frun%2Fpostgresql/x".to_owned()),
+        ] {
+            assert_eq!(url_for_psql(url), told);
+        }
+    }
+
     use super::*;
 
     fn read(url: &str) -> Result<Settings, SpoolError> {

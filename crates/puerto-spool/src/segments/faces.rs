@@ -219,7 +219,7 @@ impl Desk for SegmentSpool {
             recipients,
             octets,
             disk_octets: self.core.disk_octets(),
-            refusing: self.core.refusing().map(|error| error.to_string()),
+            refusing: self.core.refusing(),
             damaged: lock(&self.core.trouble).notes.clone(),
             unreadable: self.core.unreadable(),
             held_back: None,

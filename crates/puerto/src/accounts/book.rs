@@ -14,7 +14,7 @@ use crate::lang::{Said, Text, quoted, said_of};
 use crate::rights::{self, Place};
 
 /// Octets of the file at most: some hundred thousand accounts.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+pub const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 const HEADER: Text = Text::new(
     "Written by `puerto user`. What is kept of a password lets nobody in, but can be guessed at: \

@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use crate::config::{AddressPattern, Config, Live};
 use pace::{Pace, Turn};
 
-pub use book::{Account, Book, BookError, NotAdded, Password, new_password};
+pub use book::{Account, Book, BookError, MAX_FILE, NotAdded, Password, new_password};
 pub use pace::TooMany;
 pub use uses::Uses;
 

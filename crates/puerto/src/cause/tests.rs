@@ -250,9 +250,16 @@ fn trouble_of_the_queues_store_is_kept_and_said_in_both_languages() {
 fn what_a_function_says_among_errors_of_the_system_stays_a_cause() {
     let file = |error: io::Error| Cause::FileUnread { file: "/x".to_owned(), error: error.into() };
     let denied = io::ErrorKind::PermissionDenied;
-    let exposed = Cause::SecretExposed { path: "/x".to_owned(), mode: "0644".to_owned() };
+    let exposed = Cause::SecretExposed {
+        file: "/x".to_owned(),
+        mode: "0644".to_owned(),
+        remedy: "chmod 0640 /x".to_owned(),
+    };
     for (error, spanish) in [
-        (io::Error::new(denied, exposed), "tiene el modo 0644: otros pueden leer"),
+        (
+            io::Error::new(denied, exposed),
+            "otros pueden leer o cambiar lo que /x guarda en secreto (modo 0644)",
+        ),
         (Cause::NoRegularFile {}.into(), "no se puede leer /x: no es un fichero normal"),
         (io::Error::new(denied, "go away"), "no se puede leer /x: permiso denegado"),
     ] {

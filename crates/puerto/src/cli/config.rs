@@ -89,7 +89,7 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
         }
         Err(errors) => return Ok(wrong(&errors, &summary(&errors, language), language)),
     };
-    let found = trial::of(&config, &trial::text_of(&name));
+    let found = trial::of(&config, &name);
     let stops = found.iter().any(trial::Tried::stops);
     let is_wrong = found.iter().any(trial::Tried::is_error);
     let notes: Vec<String> = notes(&config).iter().map(|note| note.of(language)).collect();

@@ -23,12 +23,12 @@ kinds! {
     ABSENT = "config.absent" Warning:
         "there is no {file}, so the service does not start",
         "no existe {file}, así que el servicio no arranca",
-        "puerto setup DOMAIN, with the domain that mail is sent from",
-        "puerto setup DOMINIO, con el dominio desde el que se envía";
+        "{puerto} setup DOMAIN, with the domain that mail is sent from",
+        "{puerto} setup DOMINIO, con el dominio desde el que se envía";
     WRONG = "config.wrong" Error:
         "line {line}: {what}", "línea {line}: {what}",
-        "mend it; `puerto config check` shows the place",
-        "corríjalo; `puerto config check` muestra el lugar";
+        "mend it; `{puerto} config check` shows the place",
+        "corríjalo; `{puerto} config check` muestra el lugar";
 }
 
 /// Look for what is wrong on this machine.
@@ -74,6 +74,11 @@ fn examine(path: Option<&Path>) -> Result<Report, Failure> {
     };
     let mut sections = vec![configuration(&file, loaded.as_ref())];
     sections.extend(doctor::look(&machine));
+    // So that what is advised is about the server that was looked at.
+    let own = Config::command(&file);
+    for finding in sections.iter_mut().flat_map(|section| &mut section.findings) {
+        finding.remedy = std::mem::take(&mut finding.remedy).put("puerto", &own);
+    }
     let version = env!("CARGO_PKG_VERSION");
     let (hostname, file) = (config.hostname.clone(), file.display().to_string());
     Ok(Report { hostname, version, file, sections, is_whole: is_root })
@@ -101,7 +106,7 @@ fn configuration(file: &Path, loaded: Result<&Config, &ConfigErrors>) -> Section
         }
         Ok(_) if !file.exists() => section.findings.push(ABSENT.put("file", file.display())),
         Ok(config) => {
-            let tried = trial::of(config, &trial::text_of(file));
+            let tried = trial::of(config, file);
             let tried =
                 tried.into_iter().filter(|tried| !tried.is_unseen && !is_told_better(tried));
             section.findings.extend(tried.map(trial::Tried::into_finding));

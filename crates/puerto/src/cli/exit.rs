@@ -65,6 +65,7 @@ impl Sysexit {
             Some(H::System(Some(libc::EACCES | libc::EPERM), _)) => Self::NoPermission,
             Some(
                 H::DatabaseUrl { .. }
+                | H::DatabaseDenied { .. }
                 | H::SchemaOlder { .. }
                 | H::SchemaNewer { .. }
                 | H::NameTaken { .. }
@@ -242,6 +243,13 @@ mod tests {
             (of_file(EACCES), Sysexit::NoPermission),
             (of_file(EIO), Sysexit::TryAgain),
             (io(Hindrance::DatabaseUrl { what: "nonsense".into() }), Sysexit::Config),
+            (
+                SpoolError::ReadOnly(Hindrance::DatabaseDenied {
+                    database: database(),
+                    why: "password authentication failed".into(),
+                }),
+                Sysexit::Config,
+            ),
             (
                 io(Hindrance::SchemaNewer { database: database(), version: 9, known: 5 }),
                 Sysexit::Config,

@@ -33,9 +33,10 @@ const HEADING: [Text; 5] = [
 ];
 const ALIVE: Text = Text::new("alive", "activo");
 const THIS: Text = Text::new("alive, this one", "activo, es este");
+const STOPPED: Text = Text::new("stopped {seen}", "parado {seen}");
 const SILENT: Text = Text::new("silent since {seen}", "sin noticias desde {seen}");
 
-/// Runs the command: 1 if a node is silent.
+/// Runs the command: 1 if a node is silent, which nobody has stopped.
 pub fn run(arguments: &NodesArgs, config: Option<&Path>, language: Language) -> ExitCode {
     end("puerto nodes", nodes(arguments, config, language), language)
 }
@@ -52,7 +53,8 @@ fn nodes(
     } else {
         show(&table_of(&nodes, language))?;
     }
-    Ok(if nodes.iter().all(|node| node.alive) { Sysexit::Ok } else { Sysexit::Findings })
+    let is_missed = nodes.iter().any(|node| !node.alive && !node.stopped);
+    Ok(if is_missed { Sysexit::Findings } else { Sysexit::Ok })
 }
 
 /// The nodes, as wide as the terminal.
@@ -66,7 +68,10 @@ fn row(node: &NodeView, language: Language) -> [String; 5] {
     let state = match (node.alive, node.is_this) {
         (true, true) => THIS.of(language).to_owned(),
         (true, false) => ALIVE.of(language).to_owned(),
-        (false, _) => SILENT.with(language, &[("seen", &node.seen)]),
+        (false, _) => {
+            let text = if node.stopped { STOPPED } else { SILENT };
+            text.with(language, &[("seen", &node.seen)])
+        }
     };
     let name = printable(&node.name);
     [name, state, node.since.clone(), node.leases.to_string(), node.version.clone()]

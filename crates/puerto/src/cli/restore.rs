@@ -10,7 +10,7 @@
 //! held, and says so wherever it is shown.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -37,8 +37,8 @@ use crate::serve::store;
 /// Bring back what a backup holds.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The backup
-    #[arg(es = "La copia de seguridad")]
+    /// The backup; -: standard input
+    #[arg(es = "La copia de seguridad; -: la entrada estándar")]
     file: PathBuf,
     /// Look at it and show what it holds; change nothing
     #[arg(es = "La examina y muestra lo que contiene; no cambia nada")]
@@ -99,6 +99,11 @@ const NO_USER: Text = Text::new(
      `systemd-sysusers`. No se ha cambiado nada",
 );
 
+const NO_INPUT: Text = Text::new(
+    "a backup is to come on standard input: puerto restore - < FILE",
+    "la copia ha de llegar por la entrada estándar: puerto restore - < FICHERO",
+);
+
 /// What is beside a file in whose place another was put.
 const ASIDE: &str = "before-restore";
 
@@ -108,12 +113,7 @@ pub fn run(arguments: &RestoreArgs, language: Language) -> ExitCode {
 }
 
 fn restore(arguments: &RestoreArgs, language: Language) -> Result<Sysexit, Failure> {
-    let file = File::open(&arguments.file).map_err(|error| {
-        let name = Said::words(arguments.file.display().to_string());
-        let said =
-            said_of!("{file}: {error}", "{file}: {error}"; file = name, error = system(&error));
-        Failure::new(Sysexit::NoInput, said)
-    })?;
+    let file = input(&arguments.file)?;
     let progress = bar(Text::new("reading", "leyendo"), language);
     let opened = Archive::open(file, |at, all| {
         progress.set_length(all);
@@ -131,6 +131,33 @@ fn restore(arguments: &RestoreArgs, language: Language) -> Result<Sysexit, Failu
     let done = plan.carry_out(&mut archive, arguments, language)?;
     done.tell(&archive, arguments, language)?;
     Ok(Sysexit::Ok)
+}
+
+// It is read twice: compared with its manifest, then brought back.
+fn input(path: &Path) -> Result<File, Failure> {
+    let opened = match path == Path::new("-") {
+        true if io::stdin().is_terminal() => {
+            return Err(Failure::new(Sysexit::Arguments, NO_INPUT));
+        }
+        true => kept(io::stdin().lock()),
+        false => File::open(path),
+    };
+    opened.map_err(|error| {
+        let name = Said::words(path.display().to_string());
+        let said =
+            said_of!("{file}: {error}", "{file}: {error}"; file = name, error = system(&error));
+        Failure::new(Sysexit::NoInput, said)
+    })
+}
+
+/// What comes once, in a file without a name that nobody else can open. Where the system's own
+/// folder for such is memory, a queue may not fit.
+fn kept(mut from: impl io::Read) -> io::Result<File> {
+    let folder = std::env::var_os("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from);
+    let folder = if folder.is_dir() { folder } else { std::env::temp_dir() };
+    let mut file = tempfile::tempfile_in(folder)?;
+    io::copy(&mut from, &mut file)?;
+    Ok(file)
 }
 
 fn list(archive: &Archive, as_json: bool, language: Language) -> Result<Sysexit, Failure> {
@@ -291,6 +318,11 @@ impl Done {
             Some(_) if self.messages + self.there == 0 => {
                 said!("No mail was waiting.", "No había correo en espera.")
             }
+            Some(_) if self.messages == 0 => said!(
+                "All messages of the backup are in the queue already: {there}.",
+                "Todos los mensajes de la copia están ya en la cola: {there}.";
+                there = self.there
+            ),
             Some(_) if is_held => said!(
                 "Messages brought back and held: {count}. They may have left after {created}. When the \
                  server runs, `puerto queue list --held` shows them, and `puerto queue release --held` \
@@ -305,6 +337,12 @@ impl Done {
                 count = self.messages
             ),
         });
+        said.extend((self.messages > 0 && self.there > 0).then(|| {
+            said!(
+                "Messages that were in the queue already: {there}.",
+                "Mensajes que ya estaban en la cola: {there}."; there = self.there
+            )
+        }));
         said.extend((self.orders > 0).then(|| {
             said!(
                 "Pauses, holds of new mail and other ways brought back: {count} (`puerto queue rules`).",
@@ -536,5 +574,24 @@ fn as_restored(entry: Entry, release: bool, why: &str) -> Entry {
     match release || entry.held {
         true => entry,
         false => Entry { held: true, held_for: why.to_owned(), ..entry },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek as _;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_that_comes_on_a_pipe_can_be_read_as_often_as_one_in_a_file() {
+        let mut file = kept(&b"ustar"[..]).unwrap();
+        for _ in 0..2 {
+            file.rewind().unwrap();
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "ustar");
+        }
+        assert_eq!(file.metadata().unwrap().nlink(), 0, "nobody else finds it");
     }
 }

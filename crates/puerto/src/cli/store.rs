@@ -85,6 +85,10 @@ const HISTORY: Text = Text::new(
     "notes of the history moved: {count}",
     "anotaciones del historial trasladadas: {count}",
 );
+const STAYS: Text = Text::new(
+    "{file} cannot be read as a whole and stays where it is; what can be read of it was moved",
+    "{file} no se puede leer entero y se queda donde está; lo legible se ha trasladado",
+);
 const NO_HISTORY: Text = Text::new(
     "the history was not moved, and is still where it was: {error}; the same command tries again",
     "no se ha trasladado el historial, que sigue donde estaba: {error}; la misma orden lo intenta otra \
@@ -172,11 +176,16 @@ fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sys
             tell(&NO_HISTORY.with(language, &[("error", &error)]));
             Ok(if left == Sysexit::Ok { Sysexit::TryAgain } else { left })
         }
-        Some(Ok(count)) if count > 0 => {
-            say(&HISTORY.with(language, &[("count", &count.to_string())]))?;
-            Ok(left)
+        Some(Ok(history)) => {
+            if history.notes > 0 {
+                say(&HISTORY.with(language, &[("count", &history.notes.to_string())]))?;
+            }
+            for file in &history.stay {
+                tell(&STAYS.with(language, &[("file", file)]));
+            }
+            Ok(if history.stay.is_empty() { left } else { Sysexit::DataError })
         }
-        _ => Ok(left),
+        None => Ok(left),
     }
 }
 
@@ -184,7 +193,7 @@ fn move_history(
     config: &Config,
     from: &dyn Backend,
     to: &dyn Backend,
-) -> Result<u64, puerto_spool::SpoolError> {
+) -> Result<history::Moved, puerto_spool::SpoolError> {
     let folder = config.state_dir.join("history");
     let of = |store: &dyn Backend| {
         store.archive().unwrap_or_else(|| Arc::new(Files::new(&folder, MailLog::nowhere())))

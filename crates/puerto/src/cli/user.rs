@@ -72,6 +72,7 @@ pub enum UserCommand {
     Passwd(Passwd),
     /// Remove an account, or an application's password
     #[command(es = "Elimina una cuenta, o la contraseña de una aplicación")]
+    #[command(aliases = ["del", "delete", "rm"])]
     Remove {
         #[command(flatten)]
         account: Name,

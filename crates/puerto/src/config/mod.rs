@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use puerto_smtp::{Address, Domain, Verp};
 
-use crate::lang::Language;
+use crate::lang::{Language, shell_word};
 use crate::providers::{Profiles, Rate};
 
 pub use acme::{Acme, Challenge};
@@ -192,6 +192,14 @@ impl Config {
         match path.map(PathBuf::from).or_else(|| variable().map(PathBuf::from)) {
             Some(named) => (named, true),
             None => (PathBuf::from(DEFAULT_FILE), false),
+        }
+    }
+
+    /// How a shell calls this program for the configuration in a file.
+    pub fn command(file: &Path) -> String {
+        match file == Path::new(DEFAULT_FILE) {
+            true => "puerto".to_owned(),
+            false => format!("puerto --config {}", shell_word(file)),
         }
     }
 

@@ -11,7 +11,7 @@ use super::operations::{self, Problem};
 use super::ordering;
 use super::overview::{Overview, Vitals};
 use super::protocol::{Answer, Selection};
-use super::server::Shared;
+use super::session::Shared;
 use super::view::time;
 
 /// Ordinary users get counts that are younger than this many times as long as it takes to

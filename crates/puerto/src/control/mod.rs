@@ -22,6 +22,7 @@ pub mod overview;
 pub mod protocol;
 pub mod reasons;
 mod server;
+mod session;
 pub mod view;
 mod why;
 

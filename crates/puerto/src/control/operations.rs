@@ -318,7 +318,8 @@ pub(super) fn health(context: &Context) -> Result<HealthView, Problem> {
         recipients: health.recipients,
         octets: health.octets,
         disk_octets: health.disk_octets,
-        refusing: health.refusing,
+        refusing: health.refusing.as_ref().map(ToString::to_string),
+        hindrance: health.refusing,
         damaged: health.damaged,
         unreadable: health.unreadable,
     })
@@ -327,9 +328,13 @@ pub(super) fn health(context: &Context) -> Result<HealthView, Problem> {
 /// Who shares the queue.
 pub(super) fn nodes(context: &Context) -> Result<Vec<NodeView>, Problem> {
     let nodes = context.desk.nodes().wait()?;
+    let config = context.config.get();
+    // A queue that is not shared does not know what the configuration calls its one node.
+    let alone = config.store.url.is_none().then(|| config.store.node.clone());
     let view = |node: Node| NodeView {
-        name: node.name,
+        name: alone.clone().unwrap_or(node.name),
         alive: node.alive,
+        stopped: node.stopped,
         since: view::time(node.since),
         seen: view::time(node.seen),
         leases: node.leases,

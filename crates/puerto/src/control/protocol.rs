@@ -1,11 +1,13 @@
 //! The words of the protocol.
 
+use puerto_spool::SpoolError;
 use serde::{Deserialize, Serialize};
 
 use super::ordering::OrderView;
 use super::overview::{LaneView, Overview, Vitals, WarmUpView};
 use super::view::{Brief, MessageView};
 use super::why::{MatchView, StoryView, UnknownView};
+use crate::lang::{Said, quoted, spool_error};
 use crate::orders::What;
 
 /// The version that this program speaks. It grows when a word changes its meaning or
@@ -345,10 +347,21 @@ pub struct HealthView {
     pub disk_octets: u64,
     /// Why no new mail is taken, if so.
     pub refusing: Option<String>,
+    /// The same as a value, which says itself in both languages.
+    #[serde(default)]
+    pub hindrance: Option<SpoolError>,
     /// What was found damaged when the queue was opened.
     pub damaged: Vec<String>,
     /// What could not be read when the queue was opened, and waits until it can be.
     pub unreadable: Vec<String>,
+}
+
+impl HealthView {
+    /// Why no new mail is taken, if so; in the server's English where it is another version.
+    pub fn why_refusing(&self) -> Option<Said> {
+        let words = || self.refusing.as_ref().map(|why| quoted(why));
+        self.hindrance.as_ref().map(spool_error).or_else(words)
+    }
 }
 
 /// One of those that share the queue.
@@ -358,6 +371,9 @@ pub struct NodeView {
     pub name: String,
     /// Whether it was heard of recently enough for its leases to hold.
     pub alive: bool,
+    /// Whether it was stopped in good order.
+    #[serde(default)]
+    pub stopped: bool,
     /// Since when it takes part, as in RFC 3339.
     pub since: String,
     /// When it was last heard of.

@@ -16,7 +16,8 @@ use puerto_spool::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::{Context, Shared, Sight, serve};
+use super::server::{Context, Sight};
+use super::session::{Shared, serve};
 use crate::config::{Config, Live};
 use crate::intake::Wake;
 use crate::telemetry::{Event, MailLog};

@@ -1,10 +1,12 @@
 //! When the certificate ends. Whether it can be used at all is told with the configuration.
 
+use std::path::Path;
+
 use super::{Section, word};
 use crate::acme::Report;
 use crate::config::Config;
-use crate::finding::kinds;
-use crate::lang::{Text, said};
+use crate::finding::{Finding, kinds};
+use crate::lang::{Said, Text, said};
 use crate::rights::Identity;
 use crate::tls::OwnCertificate;
 
@@ -13,26 +15,30 @@ kinds! {
         "{file} expired {day}: whoever verifies it sends nothing here, and mail programs complain",
         "{file} caducó el {day}: quien lo verifica no envía nada aquí, y los programas de correo \
          protestan",
-        "certbot renew && systemctl reload puerto", "certbot renew && systemctl reload puerto";
+        "renew it the way it was got, then: systemctl reload puerto",
+        "renuévelo por donde lo obtuvo y después: systemctl reload puerto";
     ENDS = "certificate.ends" Warning:
         "{file} expires {day}, in {days} days: its renewal is late",
         "{file} caduca el {day}, dentro de {days} días: su renovación va con retraso",
-        "certbot renew && systemctl reload puerto", "certbot renew && systemctl reload puerto";
+        "renew it the way it was got, then: systemctl reload puerto",
+        "renuévelo por donde lo obtuvo y después: systemctl reload puerto";
 }
 
 kinds! {
     LACKING = "certificate.lacking" Error:
         "there is no certificate that holds for {names}: TLS is not offered, or nobody takes it",
         "no hay certificado válido para {names}: no se ofrece TLS, o nadie lo acepta",
-        "puerto certificate, which says why, and what to do",
-        "puerto certificate, que dice por qué y qué hacer";
+        "{puerto} certificate, which says why, and what to do",
+        "{puerto} certificate, que dice por qué y qué hacer";
     UNRENEWED = "certificate.unrenewed" Warning:
         "the certificate could not be renewed; it ends {day}",
         "no se ha podido renovar el certificado; caduca el {day}",
-        "puerto certificate, which says why, and what to do",
-        "puerto certificate, que dice por qué y qué hacer";
+        "{puerto} certificate, which says why, and what to do",
+        "{puerto} certificate, que dice por qué y qué hacer";
 }
 
+/// What certbot renews lies there, and only links to it elsewhere.
+const OF_CERTBOT: &str = "/etc/letsencrypt";
 const DAY: i64 = 86_400;
 /// Those of authorities that renew by themselves are renewed before.
 const LATE: i64 = 14;
@@ -57,7 +63,15 @@ pub(super) fn look(config: &Config, now: i64) -> Section {
         _ => None,
     };
     section.findings.extend(found.map(|kind| {
-        kind.put("file", word(files.certificate.display())).put("day", &day).put("days", days)
+        let finding =
+            kind.put("file", word(files.certificate.display())).put("day", &day).put("days", days);
+        match is_of_certbot(&files.certificate) {
+            true => {
+                let command = Said::words("certbot renew && systemctl reload puerto");
+                Finding { remedy: command, ..finding }
+            }
+            false => finding,
+        }
     }));
     section.seen = said!("until {day}", "hasta el {day}"; day = day);
     section
@@ -80,6 +94,11 @@ fn got_by_ourselves(section: &mut Section, config: &Config, now: i64) {
     if section.seen.is_empty() && end.is_some() {
         section.seen = said!("until {day}", "hasta el {day}"; day = day);
     }
+}
+
+fn is_of_certbot(file: &Path) -> bool {
+    let end = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    [file, &end].iter().any(|path| path.starts_with(OF_CERTBOT))
 }
 
 fn day_of(end: i64) -> String {

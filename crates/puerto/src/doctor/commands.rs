@@ -5,12 +5,16 @@ use std::path::Path;
 use super::Section;
 use crate::finding::{Finding, kinds};
 use crate::lang::{Said, Text, said};
-use crate::setup::{Name, Root, commands_to_take, names_of_commands};
+use crate::setup::{Name, Root, commands_to_take, install_command, names_of_commands};
 
 kinds! {
     ANOTHERS = "command.another" Warning:
         "{subject} is {program}: what programs send by it does not go through this server",
         "{subject} es {program}: lo que los programas envían con él no pasa por este servidor",
+        "", "";
+    PROGRAM = "command.another" Warning:
+        "{subject} is another program: what is sent by it does not go through this server",
+        "{subject} es otro programa: lo que se envía con él no pasa por este servidor",
         "", "";
     MISSING = "command.missing" Warning:
         "{subject} is not there: programs that send by it fail",
@@ -31,9 +35,16 @@ pub(super) fn of(root: &Root, program: &Path) -> Section {
     let ours = leads.clone().find(|end| is_ours(end)).unwrap_or(program);
     let wrong: Vec<&Name> =
         names.iter().filter(|name| !name.leads_to.as_deref().is_some_and(is_ours)).collect();
-    let remedy = Said::words(commands_to_take(root, ours).join("\n"));
+    // A link to a program that is not there helps nobody.
+    let install = install_command(root, ours);
+    let commands: Vec<String> = install.into_iter().chain(commands_to_take(root, ours)).collect();
+    let remedy = Said::words(commands.join("\n"));
     section.findings.extend(wrong.iter().map(|name| {
-        let kind = if name.leads_to.is_some() { ANOTHERS } else { MISSING };
+        let kind = match &name.leads_to {
+            Some(end) if end == name.path => PROGRAM,
+            Some(_) => ANOTHERS,
+            None => MISSING,
+        };
         let program = name.leads_to.as_deref().unwrap_or(name.path).display().to_string();
         let finding = kind.put("subject", name.path.display()).put("program", program);
         Finding {

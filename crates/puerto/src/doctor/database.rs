@@ -1,21 +1,22 @@
 //! The database that has the queue, where one has: whether it answers now, has tables that this
 //! program works with, keeps what it has acknowledged, and tells us what slows it down.
 
+use std::path::Path;
 use std::time::Duration;
 
 use puerto_spool::SpoolError;
-use puerto_spool::postgres::Seen;
+use puerto_spool::postgres::{self, Seen};
 
 use super::{Machine, Section};
 use crate::finding::{Finding, kinds};
-use crate::lang::{Text, said, spool_error};
+use crate::lang::{Text, said, shell_word, spool_error};
 use crate::rights;
 use crate::serve::store;
 
 kinds! {
     REFUSES = "database.unusable" Error:
         "{why}", "{why}",
-        "ask it as the server does: psql {url}", "pregúntele como el servidor: psql {url}";
+        "ask it as the server does: {ask}", "pregúntele como el servidor: {ask}";
     MEMORY = "database.fsync" Warning:
         "it does not wait for its disk (fsync = off): acknowledged mail is lost with a power cut",
         "no espera a su disco (fsync = off): el correo aceptado se pierde si se va la luz",
@@ -48,8 +49,8 @@ pub(super) fn look(machine: &Machine<'_>) -> Option<Section> {
                 "no se le pregunta: no podemos leer su contraseña"
             );
         }
-        Ok(seen) => judge(&mut section, url, seen),
-        Err(error) => judge(&mut section, url, Err(SpoolError::from(&error))),
+        Ok(seen) => judge(&mut section, &ask(url, config.store.password_file.as_deref()), seen),
+        Err(error) => judge(&mut section, "", Err(SpoolError::from(&error))),
     }
     Some(section)
 }
@@ -59,13 +60,21 @@ fn can_read(machine: &Machine<'_>) -> bool {
     file.is_none_or(|file| std::fs::File::open(file).is_ok())
 }
 
-fn judge(section: &mut Section, url: &str, seen: Result<Seen, SpoolError>) {
+// With what the server demands of it, and psql does not by itself.
+fn ask(url: &str, password_file: Option<&Path>) -> String {
+    let password = password_file.map_or_else(String::new, |file| {
+        format!("PGPASSWORD=\"$(head -n 1 {})\" ", shell_word(file))
+    });
+    format!("{password}psql {}", super::word(postgres::url_for_psql(url)))
+}
+
+fn judge(section: &mut Section, ask: &str, seen: Result<Seen, SpoolError>) {
     match seen {
         Err(error) => {
             let why = spool_error(&error);
             let seen = crate::lang::Said::of_parts(REFUSES.seen, &[("why", &why)]);
             let finding = Finding { seen, ..Finding::from(REFUSES) };
-            section.findings.push(finding.put("url", super::word(url)));
+            section.findings.push(finding.put("ask", ask));
         }
         Ok(seen) => {
             section.seen = said!(
@@ -81,8 +90,6 @@ fn judge(section: &mut Section, url: &str, seen: Result<Seen, SpoolError>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use puerto_spool::clock::{Clock as _, SystemClock};
 
     use super::*;
@@ -118,6 +125,18 @@ mod tests {
         config.store.password_file = Some(folder.path().join("none"));
         let said = look(&config).unwrap().findings[0].seen.of(Language::English);
         assert!(said.contains("none cannot be used: No such file"), "{said}");
+    }
+
+    /// By hand `psql` connected where the server did not: it verifies nothing by itself.
+    #[test]
+    fn what_it_is_to_be_asked_with_demands_what_the_server_demands() {
+        let file = Path::new("/etc/puerto/database password");
+        let asked = ask("postgres://puerto:s3cret@db1/puerto?sslrootcert=/etc/ca.pem", Some(file));
+        assert_eq!(
+            asked,
+            "PGPASSWORD=\"$(head -n 1 '/etc/puerto/database password')\" psql \
+             'postgres://puerto@db1/puerto?sslmode=verify-full&sslrootcert=/etc/ca.pem'"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Who may read and change what the server lives from. Passwords, keys and the certificate
-//! are looked at with the configuration, which names them.
+//! Who may change what the server lives from. Whether the server may read it, and others may
+//! not, is looked at with the configuration, which names it.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,7 +11,7 @@ use super::{Machine, Section, word};
 use crate::config::{Config, Inhabitant};
 use crate::finding::{Finding, kinds};
 use crate::lang::{Text, said};
-use crate::rights::{self, Place};
+use crate::rights::Place;
 
 kinds! {
     NOT_ROOTS = "file.owner" Warning:
@@ -26,15 +26,6 @@ kinds! {
         "{owner} can put another file in its place, by {folder}",
         "{owner} puede poner otro fichero en su lugar, por {folder}",
         "chown root {quoted} && chmod go-w {quoted}", "chown root {quoted} && chmod go-w {quoted}";
-    EXPOSED = "file.exposed" Error:
-        "others than its owner may read or change this secret (mode {mode})",
-        "alguien más que su dueño puede leer o cambiar este secreto (modo {mode})",
-        "chmod o-rwx,g-w {file}", "chmod o-rwx,g-w {file}";
-    UNREADABLE = "file.unreadable" Error:
-        "the server, which works as {user}, may not read it",
-        "el servidor, que trabaja como {user}, no puede leerlo",
-        "chgrp \"$(id -g {user})\" {file} && chmod g+r {file}",
-        "chgrp \"$(id -g {user})\" {file} && chmod g+r {file}";
     FOLDER_OWNER = "folder.owner" Error:
         "it belongs to {owner}; the server, which works as {user}, cannot write there",
         "pertenece a {owner}; el servidor, que trabaja como {user}, no puede escribir ahí",
@@ -61,9 +52,6 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
     for file in named(machine) {
         changeable(&file, found);
     }
-    for file in secrets(config) {
-        secret(config, &file, found);
-    }
     state(config, machine.is_root, found);
     section.seen = said!(
         "{file}, {state}", "{file}, {state}";
@@ -82,14 +70,6 @@ fn named(machine: &Machine<'_>) -> Vec<PathBuf> {
     let files = std::iter::once(&config.local.aliases).chain(&config.virtual_addresses.file);
     let all = files.chain(lists).map(PathBuf::as_path).chain([machine.file]);
     all.filter(|file| file.exists()).map(Path::to_owned).collect()
-}
-
-/// Secrets that the configuration's own trial does not open.
-fn secrets(config: &Config) -> Vec<PathBuf> {
-    let listens = !config.listen.submission.is_empty() || !config.listen.submissions.is_empty();
-    // With such a listener it is tried with the configuration.
-    let accounts = (!listens).then_some(&config.accounts.file);
-    accounts.into_iter().filter(|file| file.exists()).cloned().collect()
 }
 
 fn about(finding: Finding, path: &Path) -> Finding {
@@ -131,21 +111,6 @@ fn changeable(path: &Path, found: &mut Vec<Finding>) {
             }
         };
         found.push(about(finding.put("quoted", word(&folder)).put("folder", folder), path));
-    }
-}
-
-fn secret(config: &Config, path: &Path, found: &mut Vec<Finding>) {
-    let Ok(metadata) = path.metadata() else { return };
-    if metadata.mode() & 0o027 != 0 {
-        found.push(about(EXPOSED.put("mode", mode(&metadata)), path));
-    }
-    let service = rights::Identity::of_service(&config.user).ok().flatten();
-    let denied = rights::act(service.as_ref(), || rights::open_to_read(path, None).map(drop));
-    if let (Some(service), Err(error)) = (&service, denied)
-        && error.kind() == std::io::ErrorKind::PermissionDenied
-        && error.get_ref().is_none()
-    {
-        found.push(about(UNREADABLE.put("user", &service.name), path));
     }
 }
 

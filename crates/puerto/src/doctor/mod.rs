@@ -86,11 +86,12 @@ impl Section {
 /// Looks at everything but the configuration. Where there is no file of it, `puerto setup` was
 /// not run yet, and what it makes is not missed.
 pub fn look(machine: &Machine<'_>) -> Vec<Section> {
+    let unit = service::Unit::of(machine);
     if !machine.file.try_exists().unwrap_or(true) {
         return vec![
             disk::look(machine.config, machine.reserve),
             clock::look(machine.config, machine.program, machine.now),
-            ports::look(machine),
+            ports::look(machine, unit.as_ref()),
         ];
     }
     let mut sections = vec![
@@ -101,9 +102,9 @@ pub fn look(machine: &Machine<'_>) -> Vec<Section> {
     sections.extend(database::look(machine));
     sections.extend([
         clock::look(machine.config, machine.program, machine.now),
-        ports::look(machine),
+        ports::look(machine, unit.as_ref()),
         certificate::look(machine.config, machine.now),
-        service::look(machine),
+        service::look(machine, unit.as_ref()),
         commands::look(machine.program),
     ]);
     sections
@@ -111,5 +112,5 @@ pub fn look(machine: &Machine<'_>) -> Vec<Section> {
 
 /// A path or name as a shell takes it.
 fn word(text: impl std::fmt::Display) -> String {
-    crate::setup::quoted(Path::new(&text.to_string()))
+    crate::lang::shell_word(Path::new(&text.to_string()))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::service::{Unit, restart_with_sockets};
 use super::{Daemon, Machine, Section};
 use crate::finding::{Finding, kinds};
 use crate::lang::{Said, Text, said};
@@ -29,10 +30,10 @@ kinds! {
 /// By which a service manager has our addresses for us.
 const MANAGERS: [&str; 2] = ["systemd", "init"];
 
-pub(super) fn look(machine: &Machine<'_>) -> Section {
+pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
     let mut section = Section::new("ports", Text::new("ports", "puertos"));
     let listen = &machine.config.listen;
-    let root = Root::new("/");
+    let (root, restart) = (Root::new("/"), restart_with_sockets(machine.file, unit));
     let servers = mail_servers(&root);
     let mut ports: Vec<u16> = listen.all().map(std::net::SocketAddr::port).collect();
     ports.sort_unstable();
@@ -46,11 +47,11 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
                 && !is_named(program, machine.program, &MANAGERS)
         });
         let found = match stranger {
-            Some(program) if !is_ours => Some(taken(&root, &servers, program)),
+            Some(program) if !is_ours => Some(taken(&root, &servers, program, &restart)),
             _ if matches!(machine.daemon, Daemon::Runs(_))
                 && !processes::is_listened_on(address) =>
             {
-                Some(SILENT.put("restart", restart()))
+                Some(SILENT.put("restart", &restart))
             }
             _ => None,
         };
@@ -64,7 +65,7 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
         && listen.all().any(|address| address.port() == 25)
         && !told
     {
-        let remedy = stop(&root, rival);
+        let remedy = stop(&root, rival, &restart);
         section.findings.push(Finding { remedy, ..RIVAL.put("unit", rival.unit) });
     }
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
@@ -86,25 +87,17 @@ fn is_named(program: &Path, ours: &Path, names: &[&str]) -> bool {
     name.is_some_and(|name| names.contains(&name)) || (names == ["puerto"] && program == ours)
 }
 
-fn taken(root: &Root, servers: &[Service], program: &Path) -> Finding {
+fn taken(root: &Root, servers: &[Service], program: &Path, restart: &str) -> Finding {
     let finding = TAKEN.put("program", program.display());
     match servers.iter().find(|server| server.is_daemon(program)) {
-        Some(server) => Finding { remedy: stop(root, server), ..finding },
+        Some(server) => Finding { remedy: stop(root, server, restart), ..finding },
         None => finding,
     }
 }
 
-/// How the server is started again, with its sockets.
-pub(super) fn restart() -> &'static str {
-    match Path::new(super::MANAGED).exists() {
-        true => "systemctl stop puerto.socket puerto.service && systemctl start puerto.service",
-        false => "puerto serve",
-    }
-}
-
 // What waits there leaves only by that server: it is not stopped over that.
-fn stop(root: &Root, server: &Service) -> Said {
-    let command = format!("systemctl disable --now {} && {}", server.unit, restart());
+fn stop(root: &Root, server: &Service, restart: &str) -> Said {
+    let command = format!("systemctl disable --now {} && {}", server.unit, restart);
     let [show, empty] = server.queue_commands;
     match server.waiting(root) {
         0 => Said::words(command),

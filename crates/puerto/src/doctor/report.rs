@@ -1,8 +1,11 @@
 //! What was found, on one page and as one JSON document.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::Section;
+use crate::config::Config;
 use crate::finding::page::{BAD, FAINT, GOOD, Page, TITLE, UNSURE, paint};
 use crate::finding::{Finding, Severity};
 use crate::lang::{Language, Said, harmless, said};
@@ -60,8 +63,9 @@ impl Report {
         match self.is_whole {
             true => part,
             false => part.then(&said!(
-                "Only root sees everything: sudo puerto doctor",
-                "Solo root lo ve todo: sudo puerto doctor"
+                "Only root sees everything: sudo {puerto} doctor",
+                "Solo root lo ve todo: sudo {puerto} doctor";
+                puerto = Config::command(Path::new(&self.file))
             )),
         }
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Daemon, MANAGED, Machine, Section};
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::control::protocol::HealthView;
 use crate::finding::{Finding, kinds};
-use crate::lang::{Said, Text, said};
+use crate::lang::{Said, Text, quoted, said};
 use crate::survey::processes;
 
 kinds! {
@@ -19,10 +19,15 @@ kinds! {
     FAILED = "service.failed" Error:
         "the server has ended by itself ({result})",
         "el servidor ha terminado por sí solo ({result})",
-        "see why: journalctl -u puerto -n 20 --no-pager; mend it, then: systemctl restart \
-         puerto.service",
+        "see why: journalctl -u puerto -n 20 --no-pager; mend it, then: systemctl reset-failed \
+         puerto.socket puerto.service; {start}",
         "mire por qué: journalctl -u puerto -n 20 --no-pager; arréglelo y después: systemctl \
-         restart puerto.service";
+         reset-failed puerto.socket puerto.service; {start}";
+    UNREACHED = "service.unreached" Error:
+        "the server runs, and its sockets in {folder} are gone: neither commands nor `sendmail` reach it",
+        "el servidor está en marcha, pero sus sockets de {folder} no están: ni las órdenes ni \
+         `sendmail` llegan a él",
+        "{restart}", "{restart}";
     MASKED = "service.masked" Error:
         "{unit} is masked, so nothing starts it",
         "{unit} está enmascarada, así que nada la arranca",
@@ -75,12 +80,14 @@ kinds! {
 const BESIDES: u64 = 256;
 const UNIT: &str = "puerto.service";
 
-pub(super) fn look(machine: &Machine<'_>) -> Section {
+pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
     let mut section = Section::new("service", Text::new("service", "servicio"));
     let found = &mut section.findings;
-    let is_managed = Path::new(MANAGED).exists();
-    let unit = is_managed.then(|| Unit::ask(UNIT)).flatten();
-    let restart = restart(unit.is_some());
+    let begun = begun(machine.file, unit);
+    let restart = match unit {
+        Some(_) => "systemctl restart puerto.service",
+        None => begun.as_str(),
+    };
     match &machine.daemon {
         Daemon::Runs(health) => {
             of_health(health, restart, found);
@@ -95,9 +102,9 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
             let seen = Said::of_parts(MUTE.seen, &[("why", why)]);
             found.push(Finding { seen, ..finding });
         }
-        Daemon::Down => found.push(down(unit.as_ref())),
+        Daemon::Down => found.push(down(unit, &begun, &machine.config.run_dir)),
     }
-    if let Some(unit) = &unit {
+    if let Some(unit) = unit {
         of_unit(unit, found);
     }
     for process in processes::called("puerto", "serve") {
@@ -109,8 +116,18 @@ pub(super) fn look(machine: &Machine<'_>) -> Section {
     section
 }
 
-fn restart(is_managed: bool) -> &'static str {
-    if is_managed { "systemctl restart puerto.service" } else { "puerto serve" }
+fn begun(file: &Path, unit: Option<&Unit>) -> String {
+    match unit {
+        Some(_) => "systemctl start puerto.socket puerto.service".to_owned(),
+        None => format!("{} serve", Config::command(file)),
+    }
+}
+
+/// How the server is started again, with its sockets.
+pub(super) fn restart_with_sockets(file: &Path, unit: Option<&Unit>) -> String {
+    const BOTH: &str =
+        "systemctl stop puerto.socket puerto.service && systemctl start puerto.service";
+    unit.map_or_else(|| begun(file, unit), |_| BOTH.to_owned())
 }
 
 fn of_health(health: &HealthView, restart: &str, found: &mut Vec<Finding>) {
@@ -119,18 +136,31 @@ fn of_health(health: &HealthView, restart: &str, found: &mut Vec<Finding>) {
         let differs = OTHER_VERSION.put("running", &health.version).put("here", here);
         found.push(differs.put("restart", restart));
     }
-    found.extend(health.refusing.as_ref().map(|why| REFUSING.put("why", why)));
+    found.extend(health.why_refusing().map(|why| saying(REFUSING.into(), "why", &why)));
     for (kind, list) in [(UNREADABLE, &health.unreadable), (DAMAGED, &health.damaged)] {
-        let first = list.first();
-        found.extend(first.map(|first| kind.put("count", list.len()).put("first", first)));
+        let first = list.first().map(|first| quoted(first));
+        found.extend(first.map(|first| saying(kind.put("count", list.len()), "first", &first)));
     }
 }
 
-fn down(unit: Option<&Unit>) -> Finding {
-    match unit {
-        Some(unit) if unit.active == "failed" => FAILED.put("result", &unit.result),
-        Some(_) => DOWN.put("start", "systemctl start puerto.socket puerto.service"),
-        None => DOWN.put("start", "puerto serve"),
+// What was seen with words put in that are of two languages themselves.
+fn saying(finding: Finding, name: &'static str, words: &Said) -> Finding {
+    let seen =
+        Said::of_both(|language| finding.seen.clone().put(name, &words.of(language)).of(language));
+    Finding { seen, ..finding }
+}
+
+fn down(unit: Option<&Unit>, start: &str, run_dir: &Path) -> Finding {
+    match unit.map(|unit| unit.active.as_str()) {
+        Some("failed") => {
+            let result = unit.map(|unit| unit.result.as_str()).unwrap_or_default();
+            FAILED.put("result", result).put("start", start)
+        }
+        Some("active") => {
+            let restart = restart_with_sockets(Path::new(DEFAULT_FILE), unit);
+            UNREACHED.put("folder", run_dir.display()).put("restart", restart)
+        }
+        _ => DOWN.put("start", start),
     }
 }
 
@@ -147,20 +177,35 @@ fn of_unit(unit: &Unit, found: &mut Vec<Finding>) {
 }
 
 /// What systemd knows of a unit.
-struct Unit {
+pub(super) struct Unit {
     active: String,
     /// Whether it starts with the machine, in systemd's words.
     starts: String,
     result: String,
     is_stale: bool,
+    /// What it starts.
+    starts_what: String,
 }
 
 impl Unit {
-    /// `None` where systemd does not say, or has no such unit.
+    /// That of the server that is looked at; `None` where systemd does not say, has no such
+    /// unit, or starts a server with another configuration by it.
+    pub(super) fn of(machine: &Machine<'_>) -> Option<Self> {
+        let unit = Path::new(MANAGED).exists().then(|| Self::ask(UNIT)).flatten()?;
+        unit.is_of(machine.file).then_some(unit)
+    }
+
     fn ask(name: &str) -> Option<Self> {
-        let asked = "--property=LoadState,ActiveState,UnitFileState,Result,NeedDaemonReload";
+        let asked =
+            "--property=LoadState,ActiveState,UnitFileState,Result,NeedDaemonReload,ExecStart";
         let output = Command::new("systemctl").args(["show", asked, name]).output().ok()?;
         Self::read(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    // The default is named by no unit.
+    fn is_of(&self, file: &Path) -> bool {
+        let mut words = self.starts_what.split_ascii_whitespace();
+        file == Path::new(DEFAULT_FILE) || words.any(|word| Path::new(word) == file)
     }
 
     fn read(shown: &str) -> Option<Self> {
@@ -175,6 +220,7 @@ impl Unit {
             starts: value("UnitFileState").unwrap_or_default(),
             result: value("Result").unwrap_or_default(),
             is_stale: value("NeedDaemonReload").is_some_and(|value| value == "yes"),
+            starts_what: value("ExecStart").unwrap_or_default(),
         })
     }
 }
@@ -197,6 +243,20 @@ fn limit_of_files(limits: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_advised_is_about_the_server_that_was_looked_at() {
+        let other = Path::new("/etc/n1/puerto.toml");
+        let unit = |words: &str| {
+            let started = format!("{{ path=/usr/bin/puerto ; argv[]=/usr/bin/puerto {words} ; }}");
+            let text = format!("LoadState=loaded\nActiveState=inactive\nExecStart={started}\n");
+            Unit::read(&text).unwrap()
+        };
+        assert!(unit("serve").is_of(Path::new(DEFAULT_FILE)) && !unit("serve").is_of(other));
+        assert!(unit("--config /etc/n1/puerto.toml serve").is_of(other));
+        assert_eq!(begun(other, None), "puerto --config /etc/n1/puerto.toml serve");
+        assert_eq!(restart_with_sockets(Path::new(DEFAULT_FILE), None), "puerto serve");
+    }
 
     #[test]
     fn the_limit_of_open_files_is_read() {
@@ -225,7 +285,7 @@ mod tests {
             let unit = Unit::read(text);
             let mut found = Vec::new();
             if is_down {
-                found.push(down(unit.as_ref()));
+                found.push(down(unit.as_ref(), "start it", Path::new("/run/puerto")));
             }
             unit.iter().for_each(|unit| of_unit(unit, &mut found));
             found.iter().map(|finding| finding.id).collect::<Vec<_>>()
@@ -241,5 +301,7 @@ mod tests {
         );
         assert_eq!(ids(&said("not-found", "inactive", "", "no"), true), ["service.down"]);
         assert_eq!(ids("", true), ["service.down"]);
+        // Somebody has removed its sockets: to start what runs does nothing.
+        assert_eq!(ids(&said("loaded", "active", "enabled", "no"), true), ["service.unreached"]);
     }
 }

@@ -70,6 +70,10 @@ impl Archive for Joined {
         self.both(move |archive| archive.purge(before, octets), |(), ()| ())
     }
 
+    fn clear(&self) -> Answer<Vec<String>> {
+        self.both(|archive| archive.clear(), |first, before| [before, first].concat())
+    }
+
     fn forget(&self, ids: &[MessageId]) -> Answer<u64> {
         // A message may be in both: it is one all the same.
         self.both(|archive| archive.forget(ids), u64::max)

@@ -176,7 +176,7 @@ impl std::fmt::Debug for History {
 
 /// Moves all notes from one archive to another; `progress` hears how many so far. Nobody may
 /// work with either meanwhile. What a run that was broken off has brought there already is told
-/// once all the same. Answers with how many there were. Waits for disks and networks.
+/// once all the same. What cannot be read stays. Waits for disks and networks.
 ///
 /// # Errors
 /// Those of both; what was not moved is still where it was.
@@ -184,7 +184,7 @@ pub fn transfer(
     from: &dyn Archive,
     to: &dyn Archive,
     mut progress: impl FnMut(u64),
-) -> Result<u64, SpoolError> {
+) -> Result<Moved, SpoolError> {
     let (mut place, mut moved) = (0, 0);
     while let Some((notes, behind)) = from.behind(place).wait()? {
         place = behind;
@@ -192,10 +192,17 @@ pub fn transfer(
         to.keep(notes).wait()?;
         progress(moved);
     }
-    if moved > 0 {
-        from.purge(Timestamp::from_millis(i64::MAX), 0).wait()?;
-    }
-    Ok(moved)
+    let stay = from.clear().wait()?;
+    Ok(Moved { notes: moved, stay })
+}
+
+/// What became of a history that was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// How many notes there were.
+    pub notes: u64,
+    /// What cannot be read as a whole, and is where it was.
+    pub stay: Vec<String>,
 }
 
 /// A time as in RFC 3339, in UTC.

@@ -369,6 +369,9 @@ impl Archive for Away {
     fn purge(&self, before: Timestamp, octets: u64) -> Answer<()> {
         self.asked(|files| files.purge(before, octets))
     }
+    fn clear(&self) -> Answer<Vec<String>> {
+        self.asked(Files::clear)
+    }
     fn forget(&self, ids: &[MessageId]) -> Answer<u64> {
         self.asked(|files| files.forget(ids))
     }
@@ -537,7 +540,8 @@ fn a_history_moves_whole_to_another_archive_and_is_told_once_where_that_was_brok
     assert!(some.len() > 1);
     to.keep(some).wait().unwrap();
     let mut heard = 0;
-    let moved = transfer(&from, &to, |moved| heard = moved).unwrap();
+    let Moved { notes: moved, stay } = transfer(&from, &to, |moved| heard = moved).unwrap();
+    assert!(stay.is_empty(), "{stay:?}");
     // What was heard of the first message was noted in one piece or in several.
     assert!(moved == heard && (1499..1505).contains(&moved), "{moved} {heard}");
     assert_eq!(volumes(&here), Vec::<PathBuf>::new());
@@ -547,7 +551,42 @@ fn a_history_moves_whole_to_another_archive_and_is_told_once_where_that_was_brok
     let history = there.open();
     assert_eq!(history.of(id(1)).unwrap(), told);
     assert_eq!(history.find(Key::MessageId("<1@x>"), 9).unwrap(), [id(1)]);
-    assert_eq!(transfer(&files(&here), &files(&there), |_| {}), Ok(0));
+    let nothing = Moved { notes: 0, stay: Vec::new() };
+    assert_eq!(transfer(&files(&here), &files(&there), |_| {}), Ok(nothing));
+}
+
+#[test]
+fn what_cannot_be_read_of_a_history_stays_where_it_was_when_the_rest_moves() {
+    let (here, there) = (Bench::new(), Bench::new());
+    let from = files(&here);
+    from.purge(NOON, 2 << 20).wait().unwrap();
+    keep(&from, 0..500);
+    let all = volumes(&here);
+    assert!(all.len() > 3);
+    // One note in the midst of a file, and the beginning of another.
+    let harm = |file: &PathBuf, at: usize| {
+        let mut octets = std::fs::read(file).unwrap();
+        octets[at] ^= 1;
+        std::fs::write(file, &octets).unwrap();
+        octets
+    };
+    let (noted, headless) = (harm(&all[0], 5000), harm(&all[1], 0));
+    drop(from);
+    let to = files(&there);
+    let moved = transfer(&files(&here), &to, |_| {}).unwrap();
+    let mut stay = moved.stay.clone();
+    stay.sort();
+    assert_eq!(stay, [all[0].display().to_string(), all[1].display().to_string()]);
+    assert_eq!(volumes(&here), all[..2]);
+    assert_eq!(std::fs::read(&all[0]).unwrap(), noted);
+    assert_eq!(std::fs::read(&all[1]).unwrap(), headless);
+    // All behind the damage has come.
+    let count = |number| to.notes(id(number)).wait().unwrap().len();
+    let missing: Vec<u64> = (0..500).filter(|number| count(*number) == 0).collect();
+    assert_eq!(count(499), 1);
+    let of_first = missing.iter().filter(|number| **number < 100).count();
+    assert!(of_first == 1 && missing.len() < 150, "{missing:?}");
+    assert_eq!(moved.notes, 500 - missing.len() as u64);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -185,6 +185,17 @@ fn sorted_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The files of a directory of keys, whether they can be used or not.
+pub fn key_files(directory: &Path) -> Vec<PathBuf> {
+    let domains = sorted_entries(directory).unwrap_or_default();
+    let files = domains.iter().filter_map(|domain| sorted_entries(domain).ok()).flatten();
+    files.filter(|file| is_key(file)).collect()
+}
+
+fn is_key(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "pem")
+}
+
 fn read_domain(
     domain: &str,
     path: &Path,
@@ -193,7 +204,7 @@ fn read_domain(
 ) -> std::io::Result<Vec<Arc<SigningKey>>> {
     let mut keys = Vec::new();
     for file in sorted_entries(path)? {
-        if file.extension().is_none_or(|extension| extension != "pem") {
+        if !is_key(&file) {
             continue;
         }
         match read_key(domain, &file, service) {
@@ -244,10 +255,11 @@ fn read_key(
     let metadata = opened.metadata().map_err(|error| unread(&error))?;
     if metadata.permissions().mode() & 0o007 != 0 {
         return Err(said!(
-            "everybody on this machine can read or change this private key: `chmod o-rwx` \
-             it, or make a new one if it may have been read",
-            "cualquiera en esta máquina puede leer o cambiar esta clave privada: protéjala con \
-             `chmod o-rwx`, o cree otra si alguien ha podido leerla"
+            "everybody on this machine can read or change this private key; run: {remedy}; or make \
+             a new one if it may have been read",
+            "cualquiera en esta máquina puede leer o cambiar esta clave privada; ejecute: {remedy}; \
+             o cree otra si alguien ha podido leerla";
+            remedy = rights::closing(file, metadata.uid(), service)
         )
         .into());
     }

@@ -37,7 +37,7 @@ use crate::orders::Orders;
 use crate::telemetry::{self, Client, Event, LocalOrigin, MailLog};
 
 pub(crate) use encode::Base64Lines;
-pub use key_ring::{KeyProblem, KeyRing};
+pub use key_ring::{KeyProblem, KeyRing, key_files};
 pub(crate) use prepare::wall_clock;
 pub use wake::{Announcement, Wake};
 

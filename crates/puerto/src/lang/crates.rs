@@ -133,6 +133,9 @@ in_spanish! { Hindrance:
         "no se puede usar ningún servidor de la base de datos {database}: {}; se volverá a admitir \
          correo en cuanto se pueda usar uno", of_each(servers);
     Self::DatabaseRefused { database, why } => "la base de datos {database} se niega: «{why}»";
+    Self::DatabaseDenied { database, why } =>
+        "la base de datos {database} no deja entrar a este servidor: «{why}»; revise el usuario, el \
+         nombre y la contraseña en `[store]`";
     Self::NotReplicated { database } =>
         "ninguna réplica de la base de datos {database} ha confirmado el mensaje";
     Self::SchemaOlder { database, version, known } =>

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 mod crates;
 mod evaluators;
 pub mod layout;
+mod shell;
 mod system;
 
 pub use puerto_smtp::text::{harmless, is_harmful};
@@ -18,6 +19,7 @@ pub use crates::{
     stage,
 };
 pub use evaluators::InSpanish;
+pub use shell::shell_word;
 pub use system::{bare, of_kind, of_number, system};
 
 /// A language.

@@ -10,9 +10,11 @@
 mod capabilities;
 mod identity;
 mod place;
+mod reader;
 mod secret;
 
 pub use capabilities::{Capabilities, become_nobody, have, is_privileged, keep};
 pub use identity::{Identity, act};
 pub use place::{Distrust, Place, open_to_read, read_bounded, said};
-pub use secret::{read_secret, read_secrets};
+pub use reader::readable_by;
+pub use secret::{MAX_SECRET, closing, read_secret, read_secrets, read_secrets_for};

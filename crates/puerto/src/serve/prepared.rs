@@ -21,6 +21,7 @@ use crate::intake::KeyRing;
 use crate::lang::{said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::receive::{self, Inherited, Listeners};
+use crate::rights::Identity;
 use crate::telemetry::{self, MailLog, Reopen};
 use crate::tls::ServerTls;
 use crate::web::Doors;
@@ -57,54 +58,38 @@ impl Prepared {
         privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
         privileges::hand_over_spool(&config.state_dir.join("spool"), owner)?;
         privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
-        let listeners =
-            Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
-        let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
-        let doors = Doors::open(&config);
-        let tls =
-            ServerTls::load(files_of_others(&config)).map_err(|e| StartError::Tls(e.said()))?;
-        let keys = KeyRing::of(&config);
         let (log, reopen) = telemetry::open(&config, Arc::new(SystemClock))
             .map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
-        let (mut agent, mut keeper) = (None, None);
-        let drop_agent = config.pickup.directory.as_deref().map(|directory| {
-            let submit = config.run_dir.join(receive::SUBMIT_SOCKET);
-            drop::agent::Agent::spawn(directory, &submit, config.language)
-        });
-        if let Some(identity) = owner {
-            // Local mailboxes belong to their users, so one process keeps the right
-            // to become them.
-            agent = Some(agent::spawn().map_err(|error| {
+        let prepared = Self {
+            listeners: Listeners::open(&config, inherited)
+                .map_err(|e| StartError::Bind(e.said()))?,
+            control: control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?,
+            doors: Doors::open(&config),
+            tls: ServerTls::load(files_of_others(&config))
+                .map_err(|e| StartError::Tls(e.said()))?,
+            keys: KeyRing::of(&config),
+            drop_agent: config.pickup.directory.as_deref().map(|directory| {
+                let submit = config.run_dir.join(receive::SUBMIT_SOCKET);
+                drop::agent::Agent::spawn(directory, &submit, config.language)
+            }),
+            // Local mailboxes belong to their users, so one process keeps the right to become
+            // them.
+            agent: owner.map(|_| agent::spawn()).transpose().map_err(|error| {
                 StartError::Privileges(Cause::AgentNotStarted { error: error.into() }.said())
-            })?);
-            keeper = files_of_others(&config).map(Keeper::spawn).transpose().map_err(|error| {
-                StartError::Privileges(said_of!(
-                    "cannot start the certificate's keeper: {error}",
-                    "no se puede iniciar el guardián del certificado: {error}";
-                    error = system(&error)
-                ))
-            })?;
-            privileges::become_user(identity)?;
-        }
-        let keeper = keeper.map(Arc::new);
-        let (small_store, store) = (false, None);
-        Ok(Self {
-            config,
-            listeners,
-            control,
-            doors,
-            tls,
-            keys,
+            })?,
+            keeper: kept(&config, owner)?,
+            small_store: false,
+            roots: Vec::new(),
+            store: None,
             log,
             reopen,
-            agent,
-            keeper,
-            drop_agent,
-            small_store,
-            roots: Vec::new(),
-            store,
-        })
+            config,
+        };
+        if let Some(identity) = &identity {
+            privileges::become_user(identity)?;
+        }
+        Ok(prepared)
     }
 
     /// Opens the queue, its tables brought to this program's version first where that is asked.
@@ -177,6 +162,18 @@ impl Prepared {
     pub fn with_small_store(self) -> Self {
         Self { small_store: true, ..self }
     }
+}
+
+// Who goes on as somebody else leaves a process that may read a renewed certificate.
+fn kept(config: &Config, owner: Option<&Identity>) -> Result<Option<Arc<Keeper>>, StartError> {
+    let files = files_of_others(config).filter(|_| owner.is_some());
+    let keeper = files.map(Keeper::spawn).transpose().map_err(|error| {
+        StartError::Privileges(said_of!(
+            "cannot start the certificate's keeper: {error}",
+            "no se puede iniciar el guardián del certificado: {error}"; error = system(&error)
+        ))
+    })?;
+    Ok(keeper.map(Arc::new))
 }
 
 // What may end and must not end what waits beside it.

@@ -339,6 +339,9 @@ fn inherit(config: &mut Config, inherited: &[&Inherited]) {
         config.delivery.bind_ipv6 = program.bind_ipv6.or(config.delivery.bind_ipv6);
         take(&mut config.limits.message_size, &program.message_size);
         take(&mut config.local.aliases, &program.aliases);
+        let table = &mut config.virtual_addresses;
+        table.file = program.virtual_file.clone().or(table.file.take());
+        table.domains.extend(program.virtual_domains.iter().cloned());
         take(&mut config.local.mailbox, &program.mailbox);
         take(&mut config.listen.smtp, &program.listen);
         for network in &program.networks {

@@ -59,7 +59,7 @@ pub use postmaster::is_reader;
 pub use report::Report;
 pub use root::Root;
 pub use service::{overlap, write_packaged};
-pub use steps::quoted;
+pub use steps::install_command;
 pub use takeover::{Credentials, Inherited};
 pub use undo::{Undone, undo};
 #[cfg(test)]

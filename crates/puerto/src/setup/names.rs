@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{Content, Wanted, destination, link_of};
 use super::root::Root;
-use super::steps::quoted;
+use crate::lang::shell_word;
 
 pub(super) const COMMANDS: [&str; 4] =
     ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"];
@@ -46,7 +46,7 @@ pub fn names_of_commands(root: &Root) -> Vec<Name> {
 pub fn commands_to_take(root: &Root, program: &Path) -> Vec<String> {
     let missing = names_of_commands(root).into_iter().filter(|name| name.leads_to.is_none());
     let missing: Vec<Name> = missing.collect();
-    let link = |name: &Name| format!("ln -sf {} {}", quoted(program), name.path.display());
+    let link = |name: &Name| format!("ln -sf {} {}", shell_word(program), name.path.display());
     // What leads to nothing is nobody's.
     let is_free = |path: &Path| missing.iter().any(|name| name.path == path);
     let taken = take_some(root, program, |path| !is_free(path));
@@ -69,7 +69,7 @@ fn take_some(root: &Root, program: &Path, is_meant: impl Fn(&Path) -> bool) -> V
     let managed: Vec<_> = managed.into_iter().filter_map(|(p, name)| Some((p, name?))).collect();
     let mut commands = by_alternatives(root, &managed, program);
     for (path, _) in plain {
-        let ours = quoted(program);
+        let ours = shell_word(program);
         commands.push(match diverts(root) {
             // Diverted already: whoever put it there was no package.
             true if is_diverted(root, path) => format!("mv {0} {0}.replaced", path.display()),
@@ -99,7 +99,7 @@ pub(super) fn give_back(root: &Root, program: &Path) -> Vec<String> {
     for path in COMMANDS.map(Path::new) {
         let is_ours = destination(root, path) == program;
         if let Some(name) = alternative(root, path).filter(|_| is_ours) {
-            commands.push(format!("update-alternatives --remove {name} {}", quoted(program)));
+            commands.push(format!("update-alternatives --remove {name} {}", shell_word(program)));
             continue;
         }
         if is_ours {
@@ -160,7 +160,7 @@ fn by_alternatives(root: &Root, managed: &[(&Path, String)], program: &Path) -> 
     if masters.is_empty() {
         masters.append(&mut slaves);
     }
-    let ours = quoted(program);
+    let ours = shell_word(program);
     let mut commands = Vec::new();
     for (path, name) in masters {
         let mut install =

@@ -10,9 +10,8 @@ use super::files::Wanted;
 use super::hands::Step;
 use super::person::{Gone, Person, ask};
 use super::root::Root;
-use super::steps::quoted;
 use crate::config::Config;
-use crate::lang::said;
+use crate::lang::{said, shell_word};
 
 /// Whether a text names readers: addresses and users, separated by commas; or nobody.
 pub fn is_reader(text: &str) -> bool {
@@ -83,7 +82,7 @@ pub(super) fn step(reader: &Option<String>, config: &Config, root: &Root, steps:
     let Some(reader) = reader.as_ref().filter(|_| !is_said(config, root)) else { return };
     let file = config.local.aliases.display().to_string();
     // On a line of its own, however the file ends.
-    let (name, into) = (quoted(Path::new(reader)), quoted(&config.local.aliases));
+    let (name, into) = (shell_word(Path::new(reader)), shell_word(&config.local.aliases));
     let command = format!("printf '\\nroot: %s\\n' {name} >> {into}");
     let what = said!(
         "{file} does not say who reads root's mail; so that {reader} does:",

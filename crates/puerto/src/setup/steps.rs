@@ -10,8 +10,8 @@ use super::others::Service;
 use super::root::Root;
 use super::service::{SOCKET, UNIT, has_package};
 use super::takeover::Inherited;
-use crate::config::{Config, DEFAULT_FILE};
-use crate::lang::{Said, said};
+use crate::config::Config;
+use crate::lang::{Said, said, shell_word};
 use crate::receive::SUBMIT_SOCKET;
 use crate::survey::address::is_public;
 
@@ -34,10 +34,7 @@ impl Situation<'_> {
     pub(super) fn steps(&self) -> Vec<Step> {
         let Site { wishes, root, .. } = self.site;
         let (domain, program) = (&wishes.domain, &wishes.program);
-        let own = match wishes.config_file == Path::new(DEFAULT_FILE) {
-            true => "puerto".to_owned(),
-            false => format!("puerto --config {}", quoted(&wishes.config_file)),
-        };
+        let own = Config::command(&wishes.config_file);
         let mut todo = Vec::new();
         todo.extend(install(root, program));
         todo.extend(self.user());
@@ -45,7 +42,7 @@ impl Situation<'_> {
         todo.extend(names(root, program));
         let packaged = has_package(root, program);
         if !packaged && !root.has(Path::new(MANUAL_FOLDER).join("puerto.1")) {
-            let command = format!("{} man {MANUAL_FOLDER}", quoted(program));
+            let command = format!("{} man {MANUAL_FOLDER}", shell_word(program));
             let what = said!("Install the manual pages:", "Instale las páginas del manual:");
             todo.push(Step::new(what, [command]).proposed(said!(
                 "Install the manual pages now?",
@@ -269,17 +266,20 @@ fn stranded(program: &str, service: Service, waiting: usize) -> Said {
     )
 }
 
-fn install(root: &Root, program: &Path) -> Option<Step> {
-    if root.has(program) {
-        return None;
-    }
+/// The command that puts the program that runs where others look for it; none if one is there.
+pub fn install_command(root: &Root, program: &Path) -> Option<String> {
     let running = std::env::current_exe().unwrap_or_else(|_| "puerto".into());
+    let command = || format!("install -m 755 {} {}", shell_word(&running), shell_word(program));
+    (!root.has(program)).then(command)
+}
+
+fn install(root: &Root, program: &Path) -> Option<Step> {
+    let command = install_command(root, program)?;
     let what = said!(
         "Put the program where the service looks for it:",
         "Ponga el programa donde el servicio lo busca:"
     );
     let question = said!("Install the program now?", "¿Instalar el programa ahora?");
-    let command = format!("install -m 755 {} {}", quoted(&running), quoted(program));
     Some(Step::new(what, [command]).proposed(question).first(true))
 }
 
@@ -312,11 +312,4 @@ fn names(root: &Root, program: &Path) -> impl Iterator<Item = Step> {
         Step::new(what, kept).proposed(question)
     });
     take.into_iter().chain(keep)
-}
-
-/// A path as the shell reads it.
-pub fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -122,6 +122,9 @@ fn two_nodes_hand_out_nothing_twice_and_each_shows_all() {
     assert!(nodes.len() == 2 && nodes.iter().all(|node| node.alive), "{nodes:?}");
     one.close();
     until("one has left", || two.living() == 1);
+    let nodes = two.nodes().wait().unwrap();
+    let states: Vec<_> = nodes.iter().map(|node| (&*node.name, node.alive, node.stopped)).collect();
+    assert_eq!(states, [("one", false, true), ("two", true, false)]);
 }
 
 #[test]

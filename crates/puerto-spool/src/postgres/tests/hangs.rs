@@ -48,7 +48,7 @@ fn a_database_that_hangs_is_given_up_in_time_and_nothing_of_it_is_delivered_twic
             assert!(said, "{silent:?}");
         }
         let told = one.health().wait().unwrap().refusing;
-        assert!(told.is_some_and(|why| why.contains("does not answer")));
+        assert!(told.is_some_and(|why| why.to_string().contains("does not answer")));
         assert!(one.draft().is_err(), "whoever comes now hears it at once");
         until("who sent is told", || committing.iter().all(|one| one.is_finished()));
         for committed in committing {

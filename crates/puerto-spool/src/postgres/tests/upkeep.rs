@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::lock;
 use super::cluster::{self, Cluster};
@@ -24,6 +25,28 @@ fn silent(cluster: &Cluster, url: &str) -> Arc<PostgresStore> {
         store.core.living.load(std::sync::atomic::Ordering::SeqCst) == 1
     });
     store
+}
+
+#[test]
+fn a_database_that_does_not_let_us_in_is_told_from_one_that_is_away() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("there");
+    let look = |url: &str| {
+        let looked = crate::postgres::look(&options(&cluster, url, "one"), Duration::from_secs(5));
+        looked.map(|seen| seen.shown)
+    };
+    let none = look(&cluster.url("none", cluster.port));
+    let is_denied = matches!(&none, Err(SpoolError::ReadOnly(Hindrance::DatabaseDenied { why, .. })) if why.contains("none"));
+    assert!(is_denied, "{none:?}");
+    // A name with several addresses, of which the database has one.
+    let named = url.replace("127.0.0.1", "localhost");
+    assert_eq!(look(&named).map(|shown| shown.contains("localhost")), Ok(true));
+    cluster.kill();
+    let away = look(&url);
+    assert!(matches!(away, Err(SpoolError::ReadOnly(Hindrance::DatabaseAway { .. }))), "{away:?}");
 }
 
 #[test]

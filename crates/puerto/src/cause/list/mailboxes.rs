@@ -146,9 +146,12 @@ macro_rules! mailboxes {
             FolderOpen { path: String } = "file.folder-open"
                 ["others may write in {path} and could put another file in its place: chmod go-w {path}",
                  "otros pueden escribir en {path} y poner otro fichero en su lugar: chmod go-w {path}"];
-            SecretExposed { path: String, mode: String } = "file.secret-exposed"
-                ["{path} has mode {mode}: others can read or change the password; run: chmod o-rwx,g-w {path}",
-                 "{path} tiene el modo {mode}: otros pueden leer o cambiar la contraseña; ejecute: chmod o-rwx,g-w {path}"];
+            SecretExposed { file: String, mode: String, remedy: String } = "file.secret-exposed"
+                ["others can read or change what {file} keeps secret (mode {mode}); run: {remedy}",
+                 "otros pueden leer o cambiar lo que {file} guarda en secreto (modo {mode}); ejecute: {remedy}"];
+            FileHidden { file: String, user: String, remedy: String } = "file.hidden"
+                ["{user}, as whom the server runs, may not read {file}; run: {remedy}",
+                 "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: {remedy}"];
         }
     };
 }

@@ -103,8 +103,8 @@ pub(super) fn id(value: &str) -> Result<String, Said> {
     match value.parse::<MessageId>() {
         Ok(_) => Ok(value.to_owned()),
         Err(_) => Err(said!(
-            "it is no queue id: those have 12 hexadecimal digits, as `puerto queue list` shows them",
-            "no es un identificador de cola: estos tienen 12 cifras hexadecimales, como los \
+            "it is no queue id: those have 12 or 14 hexadecimal digits, as `puerto queue list` shows them",
+            "no es un identificador de cola: estos tienen 12 o 14 cifras hexadecimales, como los \
              muestra `puerto queue list`"
         )),
     }

@@ -137,7 +137,7 @@ impl Session {
             self.reply(self.timeouts.mail)?;
         }
         let reply = self.reply(self.timeouts.mail)?;
-        positive(&reply, THE_SENDER)?;
+        positive(&reply, sender_or_message(&reply))?;
         let group = if self.offers.pipelining { GROUP } else { 1 };
         let mut offer = Offer::default();
         for recipients in recipients.chunks(group) {
@@ -437,6 +437,11 @@ fn positive(reply: &Reply, to_what: Text) -> Result<(), Failure> {
     if reply.is_positive() { Ok(()) } else { Err(refusal(reply, to_what)) }
 }
 
+// What the system or the network lacks is no fault of the address (RFC 3463 §3.4, §3.5).
+fn sender_or_message(reply: &Reply) -> Text {
+    if matches!(reply.status().subject, 3 | 4) { THE_MESSAGE } else { THE_SENDER }
+}
+
 fn refusal(reply: &Reply, what: Text) -> Failure {
     let message = said_of!(
         "the mail server refused {what}: {reply}; nothing was sent",
@@ -493,5 +498,20 @@ mod tests {
         assert_eq!(failure.code, Sysexit::TryAgain);
         assert!(failure.message.to_string().contains("too many connections"), "{failure:?}");
         server.join().unwrap();
+    }
+
+    #[test]
+    fn what_the_system_lacks_is_not_said_of_the_senders_address() {
+        for (line, what) in [
+            ("452 4.3.1 the disk is full", THE_MESSAGE),
+            ("451 4.4.3 the database is away", THE_MESSAGE),
+            ("550 5.1.8 no such domain", THE_SENDER),
+            ("550 5.7.1 not yours to send from", THE_SENDER),
+        ] {
+            let mut decoder = ReplyDecoder::new();
+            decoder.feed(format!("{line}\r\n").as_bytes());
+            let reply = decoder.next_reply().unwrap().unwrap();
+            assert_eq!(sender_or_message(&reply), what, "{line}");
+        }
     }
 }

@@ -187,9 +187,10 @@ impl Screen<'_> {
             ],
         );
         let mut lines = self.set(&line, Style::new());
-        let refusing = self.state.look.as_ref().and_then(|look| look.health.refusing.as_ref());
+        let refusing = self.state.look.as_ref().and_then(|look| look.health.why_refusing());
+        let language = self.state.language;
         let refusing =
-            refusing.map(|why| REFUSING.with(self.state.language, &[("why", &printable(why))]));
+            refusing.map(|why| REFUSING.with(language, &[("why", &printable(&why.of(language)))]));
         let trouble = self.state.trouble.as_ref().map(|said| said.of(self.state.language));
         for text in [refusing, trouble].into_iter().flatten() {
             lines.extend(self.set(&printable(&text), self.style(Color::Red)));
@@ -216,7 +217,9 @@ impl Screen<'_> {
     }
 
     fn nodes(&self, look: &Look) -> Line<'static> {
-        let names = look.nodes.iter().map(|node| match node.alive {
+        // Who was stopped in good order is no news.
+        let shown = look.nodes.iter().filter(|node| !node.stopped);
+        let names = shown.map(|node| match node.alive {
             true => format!("{} ({})", printable(&node.name), node.leases),
             false => SILENT.with(self.state.language, &[("name", &printable(&node.name))]),
         });

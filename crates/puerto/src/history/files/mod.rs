@@ -294,6 +294,23 @@ impl Archive for Files {
         })
     }
 
+    fn clear(&self) -> Answer<Vec<String>> {
+        self.with(|files, shelf| {
+            shelf.seal(&files.folder)?;
+            let mut stay = Vec::new();
+            for sealed in std::mem::take(&mut shelf.sealed) {
+                if volume::is_whole(&files.folder, sealed.number()) {
+                    sealed.remove(&files.folder)?;
+                } else {
+                    let file = volume::path(&files.folder, sealed.number());
+                    stay.push(file.display().to_string());
+                    shelf.sealed.push(sealed);
+                }
+            }
+            Ok(stay)
+        })
+    }
+
     fn forget(&self, ids: &[MessageId]) -> Answer<u64> {
         let wanted: BTreeSet<u64> = ids.iter().map(|id| id.as_u64()).collect();
         self.with(|files, shelf| {

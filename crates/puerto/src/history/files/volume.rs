@@ -100,18 +100,54 @@ pub(super) fn read_from(folder: &Path, number: u32, at: u64) -> io::Result<(Vec<
     let mut file = File::open(path(folder, number))?;
     let mut magic = [0; START as usize];
     let is_one = file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
-    let (mut notes, start) = (Vec::new(), at.max(START));
-    let mut place = start;
-    file.seek(SeekFrom::Start(start))?;
+    let (mut notes, mut read) = (Vec::new(), 0);
+    let mut place = at.max(START);
+    file.seek(SeekFrom::Start(place))?;
     let mut reader = BufReader::with_capacity(256 << 10, &file);
-    while is_one
-        && place - start < PIECE
-        && let Some((note, octets)) = next(&mut reader)
-    {
-        notes.push(note);
-        place += octets;
+    while is_one && read < PIECE {
+        if let Some((note, octets)) = next(&mut reader) {
+            notes.push(note);
+            place += octets;
+            read += octets;
+        } else if let Some(behind) = behind_damage(folder, number, place) {
+            place = behind;
+            reader.seek(SeekFrom::Start(place))?;
+        } else {
+            break;
+        }
     }
     Ok((notes, place))
+}
+
+/// Where the next note begins behind a place at which none can be read, by the file's index.
+fn behind_damage(folder: &Path, number: u32, place: u64) -> Option<u64> {
+    if fs::metadata(path(folder, number)).ok()?.len() <= place {
+        return None;
+    }
+    let sealed = Sealed::read(folder, number).ok()?;
+    let index = File::open(index_path(folder, number)).ok()?;
+    let table = Table { file: &index, start: INDEX_HEAD, entry: ID_ENTRY, count: sealed.ids };
+    let places = (0..sealed.ids).filter_map(|nth| {
+        let entry = table.entry::<{ ID_ENTRY as usize }>(nth).ok()?;
+        entry.last_chunk::<4>().map(|place| u64::from(u32::from_le_bytes(*place)))
+    });
+    places.filter(|other| *other > place).min()
+}
+
+/// Whether a file is one of a history, and each of its octets of a note that can be read.
+pub(super) fn is_whole(folder: &Path, number: u32) -> bool {
+    let Ok(file) = File::open(path(folder, number)) else { return false };
+    let Ok(all) = file.metadata().map(|metadata| metadata.len()) else { return false };
+    let mut reader = BufReader::with_capacity(256 << 10, &file);
+    let mut magic = [0; START as usize];
+    if reader.read_exact(&mut magic).is_err() || magic != *MAGIC {
+        return false;
+    }
+    let mut length = START;
+    while let Some((_, octets)) = next(&mut reader) {
+        length += octets;
+    }
+    length == all
 }
 
 fn sizes(head: [u8; HEAD]) -> Option<(usize, u32)> {

@@ -60,6 +60,9 @@ pub struct Inherited {
     pub networks: Vec<Network>,
     pub message_size: Option<u64>,
     pub aliases: Option<PathBuf>,
+    /// Its table of addresses that stand for others, and domains that have no other.
+    pub virtual_file: Option<PathBuf>,
+    pub virtual_domains: Vec<Domain>,
     /// Its kind of mailbox, where it is not mbox.
     pub mailbox: Option<Mailbox>,
     /// Where it listens, where that is not everywhere.
@@ -269,6 +272,8 @@ impl Inherited {
             ("trusted_networks", list(&self.networks)),
             ("message_size", list(self.message_size)),
             ("aliases", list(self.aliases.as_ref().map(|path| path.display()))),
+            ("virtual.domains", list(&self.virtual_domains)),
+            ("virtual.file", list(self.virtual_file.as_ref().map(|path| path.display()))),
             ("mailbox", list(self.mailbox.as_ref().map(|_| "maildir"))),
             ("listen.smtp", list(self.listen.iter().flatten())),
             ("tls.certificate", list(self.certificate.as_ref().map(|t| t.certificate.display()))),

@@ -48,6 +48,32 @@ smtp_bind_address = 192.0.2.7
 ";
 
 #[test]
+fn postfixs_table_of_other_addresses_is_read_as_it_is() {
+    let of = |lines: &str| {
+        let main = format!("myhostname = mail.example.com\n{lines}");
+        let (_folder, root) = tree(&[
+            ("etc/postfix/main.cf", &main),
+            ("etc/postfix/virtual", "example.net anything\ninfo@example.net bosun\n"),
+        ]);
+        let [found] = <[Inherited; 1]>::try_from(look(&root)).unwrap();
+        let lines = found.summary().into_iter().filter(|line| line.starts_with("virtual."));
+        (lines.collect::<Vec<_>>().join("; "), left(&found))
+    };
+    let both = "virtual_alias_maps = hash:/etc/postfix/virtual, ldap:/etc/postfix/ldap.cf\n";
+    let (taken, said) = of(both);
+    assert_eq!(taken, "virtual.file = /etc/postfix/virtual");
+    assert!(said.contains("ldap:/etc/postfix/ldap.cf is not taken over"), "{said}");
+    assert!(!said.contains("hash:"), "{said}");
+    let (taken, said) = of("virtual_alias_maps = hash:/etc/postfix/virtual\n\
+                            virtual_alias_domains = example.org hash:/etc/postfix/virtual\n");
+    let expected = "virtual.domains = example.org; virtual.file = /etc/postfix/virtual";
+    assert_eq!((&*taken, &*said), (expected, ""));
+    let (taken, said) = of("virtual_alias_maps = hash:/etc/postfix/gone\n");
+    assert_eq!(taken, "");
+    assert!(said.contains("`virtual.file`"), "{said}");
+}
+
+#[test]
 fn postfix_is_read_with_its_relay_password_and_what_it_cannot_hand_on() {
     let (_folder, root) = tree(&[
         ("etc/postfix/main.cf", MAIN_CF),

@@ -7,6 +7,8 @@ mod tables;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use puerto_smtp::Domain;
+
 use super::{Credentials, Inherited, RELAYED, SEVERAL, local_domain};
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text, said, said_of};
@@ -43,6 +45,14 @@ const ALIASES: Text = not_taken!(
     "write its local names into the aliases file",
     "escriba sus nombres locales en el fichero de alias"
 );
+const VIRTUAL: Text = not_taken!(
+    "write its addresses into `map` of [virtual], or into a file for `virtual.file`",
+    "escriba sus direcciones en `map` de [virtual] o en un fichero para `virtual.file`"
+);
+const VIRTUAL_DOMAINS: Text = not_taken!(
+    "write the domains that it lists into `virtual.domains`",
+    "escriba en `virtual.domains` los dominios que contiene"
+);
 const COMMENT: Text = Text::new(
     "Postfix's {key} = {value}: what stands behind # is part of the value there, not a comment; see \
      what is meant",
@@ -76,7 +86,6 @@ const NOT_TAKEN: &[(&str, Text)] = &[
         ),
     ),
     ("relay_domains", RELAYED),
-    ("virtual_alias_maps virtual_alias_domains", ALIASES),
     (
         "virtual_mailbox_domains mailbox_transport virtual_transport mailbox_command",
         not_taken!(
@@ -131,7 +140,8 @@ const READ: &str = "myhostname mydomain myorigin mydestination relayhost mynetwo
     alias_database inet_interfaces inet_protocols smtp_bind_address smtp_bind_address6 \
     recipient_delimiter append_dot_mydomain append_at_myorigin sender_canonical_maps \
     sender_canonical_classes canonical_maps canonical_classes smtp_generic_maps \
-    masquerade_domains masquerade_classes masquerade_exceptions";
+    masquerade_domains masquerade_classes masquerade_exceptions virtual_alias_maps \
+    virtual_alias_domains";
 
 /// What is about Postfix's own folders, files and manners, or is done here without a word
 /// by whatever is written there.
@@ -182,6 +192,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         found.note(STYLE, "mynetworks_style", &style);
     }
     limits_and_mailboxes(&main, &mut found);
+    other_addresses(root, &main, &mut found);
     addresses(&main, &mut found);
     services(root, &mut found);
     for (keys, advice) in NOT_TAKEN {
@@ -369,6 +380,27 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
         match tables::source(map) {
             Some(path) if found.aliases.is_none() => found.aliases = Some(PathBuf::from(path)),
             _ => found.note(ALIASES, "alias_maps", map),
+        }
+    }
+}
+
+// A file of such a table is read as it is; the domains that it names itself are its own.
+fn other_addresses(root: &Root, main: &Parameters, found: &mut Inherited) {
+    let maps = main.get("virtual_alias_maps").unwrap_or_default();
+    for map in items(&maps) {
+        match tables::source(map).filter(|path| root.has(path)) {
+            Some(path) if found.virtual_file.is_none() => {
+                found.virtual_file = Some(PathBuf::from(path));
+            }
+            _ => found.note(VIRTUAL, "virtual_alias_maps", map),
+        }
+    }
+    let domains = main.get("virtual_alias_domains").unwrap_or_default();
+    // Where it names the same table, its domains are in there.
+    for item in items(&domains).filter(|item| !items(&maps).any(|map| map == *item)) {
+        match Domain::parse(item) {
+            Ok(domain) if !item.contains(['/', ':', '$']) => found.virtual_domains.push(domain),
+            _ => found.note(VIRTUAL_DOMAINS, "virtual_alias_domains", item),
         }
     }
 }

@@ -110,7 +110,7 @@ async fn settle(world: &World) {
 
 async fn judge(check: &Check, world: &World, number: usize) -> Result<(), Fault> {
     match &check.what {
-        What::Came(to) => came(world, to),
+        What::Came { from, to } => came(world, from, to),
         What::Once(mailboxes) => once(world, mailboxes),
         What::Arrives(arrival) => arrives(world, arrival, number).await,
         What::SpfSingle => spf_single(world),
@@ -147,22 +147,19 @@ fn took(one: &Transaction, to: &str) -> bool {
     one.outcome == Outcome::Accepted && Address::parse(to).is_ok_and(is_it)
 }
 
-fn came(world: &World, to: &str) -> Result<(), Fault> {
+fn came(world: &World, from: &str, to: &str) -> Result<(), Fault> {
     let seen = about(world, to);
-    let is_ours = |one: &Transaction| match &one.from {
-        Some(ReversePath::Address(from)) => from.domain().name() == Some(SENDER_DOMAIN),
-        _ => false,
-    };
+    let sender = Address::parse(from).ok().map(ReversePath::Address);
     let mut taken = seen.iter().filter(|one| took(one, to)).peekable();
     if taken.peek().is_some() {
-        return match taken.any(|one| is_ours(one)) {
+        return match taken.any(|one| one.from == sender) {
             true => Ok(()),
             false => Err(Fault::new(
                 "letter.sender",
                 said!(
-                    "a letter came to {to}, and its sender is not of {domain}",
-                    "a {to} le llegó una carta, y su remitente no es de {domain}";
-                    to = to, domain = SENDER_DOMAIN
+                    "a letter came to {to}, and its sender is not {from}",
+                    "a {to} le llegó una carta, y su remitente no es {from}";
+                    to = to, from = from
                 ),
             )),
         };

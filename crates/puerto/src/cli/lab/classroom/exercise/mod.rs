@@ -57,8 +57,8 @@ pub(super) struct Check {
 
 /// What is looked at.
 pub(super) enum What {
-    /// A letter of ours has come to this mailbox.
-    Came(&'static str),
+    /// A letter of this sender of ours has come to this mailbox.
+    Came { from: &'static str, to: &'static str },
     /// None of these mailboxes got a letter twice.
     Once(&'static [&'static str]),
     /// A letter that is sent now arrives.

@@ -184,7 +184,7 @@ pub(super) const EXERCISES: &[Exercise] = &[
             Check {
                 points: 4,
                 title: Text::new("Rosa has the letter", "Rosa tiene la carta"),
-                what: What::Came("rosa@grumpy.example"),
+                what: What::Came { from: "marta@lab.example", to: "rosa@grumpy.example" },
             },
             Check {
                 points: 3,

@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 use super::Step;
-use super::{Arrival, Check, Exercise, Hint, WORLD, What, numbered};
+use super::{Arrival, Check, Exercise, Hint, STUDENT, WORLD, What, numbered};
 use crate::cli::lab::classroom::world::Blueprint;
 use crate::lang::Text;
 use puerto_lab::world::{PLAIN, RELAY, RELAY_INWARD, STRICT};
@@ -72,12 +72,12 @@ pub(super) const EXERCISES: &[Exercise] = &[
             Check {
                 points: 5,
                 title: Text::new("Luis has a letter", "Luis tiene una carta"),
-                what: What::Came("luis@plain.example"),
+                what: What::Came { from: STUDENT, to: "luis@plain.example" },
             },
             Check {
                 points: 5,
                 title: Text::new("Ana has a letter", "Ana tiene una carta"),
-                what: What::Came("ana@strict.example"),
+                what: What::Came { from: STUDENT, to: "ana@strict.example" },
             },
         ],
         #[cfg(test)]
@@ -88,6 +88,13 @@ pub(super) const EXERCISES: &[Exercise] = &[
         #[cfg(test)]
         wrong: &[
             (&[Step::Send("student@lab.example", "luis@plain.example")], "letter.none"),
+            (
+                &[
+                    Step::Send("otra@lab.example", "luis@plain.example"),
+                    Step::Send("student@lab.example", "ana@strict.example"),
+                ],
+                "letter.sender",
+            ),
             (
                 &[
                     Step::Send("student@other.example", "luis@plain.example"),
@@ -162,7 +169,7 @@ pub(super) const EXERCISES: &[Exercise] = &[
                     "the letter that came back has arrived",
                     "la carta que volvió ha llegado",
                 ),
-                what: What::Came("jose.garcia@yahoo.com"),
+                what: What::Came { from: "marta@lab.example", to: "jose.garcia@yahoo.com" },
             },
             Check {
                 points: 4,
