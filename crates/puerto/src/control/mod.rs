@@ -19,9 +19,11 @@ mod counting;
 mod operations;
 mod ordering;
 pub mod overview;
+mod places;
 pub mod protocol;
 pub mod reasons;
 mod server;
+mod session;
 pub mod view;
 mod why;
 

@@ -1,6 +1,5 @@
 //! The server's side of the control socket.
 
-use std::collections::HashMap;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -10,21 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
-use puerto_spool::{Classify, Desk, Entry, Filter, MessageId, Store, StoredContent};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use puerto_spool::{Desk, Store};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::counting::Tallied;
-use super::operations::{self, Problem};
-use super::ordering::{self, Pauses};
-use super::protocol::{
-    Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
-    RequestLine, Selection, Summary, VERSION,
-};
-use super::reasons;
-use super::view::{Brief, MessageView};
-use super::why::{self, Asker, Told};
+use super::ordering;
+use super::places::Places;
+use super::session::{self, Shared, serve};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::history::History;
@@ -33,23 +24,10 @@ use crate::lang::{Said, said_of};
 use crate::orders::Orders;
 use crate::queue::Lanes;
 use crate::rights::{self, Identity};
-use crate::telemetry::{Event, MailLog};
-
-/// Sessions of ordinary users at the same time. Those of administrators are counted
-/// apart, so that nobody can shut them out.
-const ORDINARY_SESSIONS: usize = 64;
-
-/// Of these, of one user, so that nobody can shut out the others either.
-const SESSIONS_OF_ONE: usize = 8;
-
-/// Sessions of administrators at the same time.
-const ADMINISTRATOR_SESSIONS: usize = 64;
+use crate::telemetry::MailLog;
 
 /// How long a client may take over its next request, or over reading our answer.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long after a flush another one by an ordinary user does nothing.
-const FLUSH_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked what was ordered elsewhere, and what has ended.
 const LOOK_AT_ORDERS: Duration = Duration::from_secs(2);
@@ -155,25 +133,15 @@ impl Server {
     pub async fn turn_away(&self, why: &Mutex<String>) {
         let opened = self.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
         let Ok(listener) = opened else { return };
+        let places = Places::new();
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+            let (stream, uid) = next_client(&listener).await;
+            // Whoever asks nothing is not waited for, but has a place.
+            let Some(place) = places.enter(uid) else { continue };
             let why = why.lock().unwrap_or_else(PoisonError::into_inner).clone();
             tokio::spawn(async move {
-                let mut stream = BufReader::new(stream);
-                let told = async {
-                    (&mut stream)
-                        .take(MAX_REQUEST as u64)
-                        .read_until(b'\n', &mut Vec::new())
-                        .await?;
-                    let mut line = Vec::new();
-                    append(&mut line, &error(Problem(ErrorCode::Failed, why)));
-                    stream.write_all(&line).await
-                };
-                // Whoever asks nothing is not waited for.
-                let _ = timeout(PATIENCE, told).await;
+                let _ = timeout(PATIENCE, session::refuse(stream, why)).await;
+                drop(place);
             });
         }
     }
@@ -184,23 +152,28 @@ impl Server {
         let shared = Arc::new(Shared::new(context));
         let tending = tokio::spawn(tend(Arc::clone(&shared)));
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, uid) = tokio::select! {
+                client = next_client(&listener) => client,
                 _ = shutdown.wait_for(|stop| *stop) => break,
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    let uid = stream.peer_cred().map(|credentials| credentials.uid());
-                    if let Ok(uid) = uid {
-                        tokio::spawn(serve(stream, uid, Arc::clone(&shared)));
-                    }
-                }
-                // Out of file descriptors, most likely: let others close some.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
+            tokio::spawn(serve(stream, uid, Arc::clone(&shared)));
         }
         tending.abort();
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+// Who comes next, and which user that is, as the kernel says.
+async fn next_client(listener: &tokio::net::UnixListener) -> (tokio::net::UnixStream, u32) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match stream.peer_cred() {
+                Ok(credentials) => return (stream, credentials.uid()),
+                Err(_) => continue,
+            },
+            // Out of file descriptors, most likely: let others close some.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
     }
 }
 
@@ -227,512 +200,4 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-/// What all sessions share.
-pub(super) struct Shared {
-    pub(super) context: Context,
-    own_uid: u32,
-    ordinary: Semaphore,
-    /// Sessions of each ordinary user that has any.
-    by_user: Mutex<HashMap<u32, usize>>,
-    administrators: Semaphore,
-    last_flush: Mutex<Option<Instant>>,
-    pub(super) classify: Classify,
-    pub(super) tallied: Mutex<Option<Tallied>>,
-}
-
-impl Shared {
-    pub(super) fn new(context: Context) -> Self {
-        Self {
-            context,
-            own_uid: nix::unistd::geteuid().as_raw(),
-            ordinary: Semaphore::new(ORDINARY_SESSIONS),
-            by_user: Mutex::default(),
-            administrators: Semaphore::new(ADMINISTRATOR_SESSIONS),
-            last_flush: Mutex::new(None),
-            classify: reasons::classify(),
-            tallied: Mutex::new(None),
-        }
-    }
-
-    fn is_administrator(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.own_uid
-    }
-
-    // Counts one more session of an ordinary user, if there may be one.
-    fn enter(&self, uid: u32) -> Option<OneOf<'_>> {
-        let mut by_user = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_user.entry(uid).or_default();
-        if !self.is_administrator(uid) && *count >= SESSIONS_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(OneOf { shared: self, uid })
-    }
-
-    // Whether an ordinary user's flush is to be done: it costs a walk through the
-    // whole queue, and right after another there is nothing to gain.
-    fn flush_is_due(&self, uid: u32) -> bool {
-        let mut last = self.last_flush.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = last.is_some_and(|last| last.elapsed() < FLUSH_PAUSE);
-        let due = self.is_administrator(uid) || !pause;
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-}
-
-/// A session that counts for its user until it is dropped.
-struct OneOf<'a> {
-    shared: &'a Shared,
-    uid: u32,
-}
-
-impl Drop for OneOf<'_> {
-    fn drop(&mut self) {
-        let mut by_user = self.shared.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_user.get_mut(&self.uid) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                by_user.remove(&self.uid);
-            }
-        }
-    }
-}
-
-/// Serves one client, whose user the kernel has named.
-pub(super) async fn serve<S>(stream: S, uid: u32, shared: Arc<Shared>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let stream = BufReader::new(stream);
-    let mut session = Session { stream, uid, shared: &shared, is_copied: false };
-    let places =
-        if shared.is_administrator(uid) { &shared.administrators } else { &shared.ordinary };
-    let of_user = shared.enter(uid);
-    if let (Ok(_place), Some(_)) = (places.try_acquire(), &of_user) {
-        // The end of a session is no event for anybody but its client.
-        let _ = session.run().await;
-    } else {
-        let problem = Problem(ErrorCode::Busy, "too many clients at once; try again".to_owned());
-        let _ = session.answer(&error(problem)).await;
-    }
-}
-
-fn error(Problem(code, message): Problem) -> Answer {
-    Answer::Error { code, message }
-}
-
-struct Session<'a, S> {
-    stream: BufReader<S>,
-    uid: u32,
-    shared: &'a Arc<Shared>,
-    /// It has asked for messages as they stand.
-    is_copied: bool,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
-    async fn run(&mut self) -> io::Result<()> {
-        loop {
-            let Some(line) = self.line().await? else { return Ok(()) };
-            let request = match parse(&line, self.longest()) {
-                Ok(request) => request,
-                Err(problem) => {
-                    self.answer(&error(problem)).await?;
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-            };
-            if let Err(problem) = self.perform(request).await? {
-                self.answer(&error(problem)).await?;
-            }
-        }
-    }
-
-    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        let longest = self.longest() as u64;
-        let mut bounded = (&mut self.stream).take(longest);
-        let reading = bounded.read_until(b'\n', &mut line);
-        let count = timeout(PATIENCE, reading).await??;
-        Ok((count > 0).then_some(line))
-    }
-
-    fn longest(&self) -> usize {
-        match self.shared.is_administrator(self.uid) {
-            true => MAX_ADMINISTRATOR_REQUEST,
-            false => MAX_REQUEST,
-        }
-    }
-
-    async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
-        let mut lines = Vec::new();
-        append(&mut lines, answer);
-        self.write(&lines).await
-    }
-
-    async fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let writing = self.stream.write_all(lines);
-        timeout(PATIENCE, writing).await??;
-        timeout(PATIENCE, self.stream.flush()).await??;
-        Ok(())
-    }
-
-    // The outer result is the session's, the inner one the request's.
-    async fn perform(&mut self, request: Request) -> io::Result<Result<(), Problem>> {
-        let administrator = self.shared.is_administrator(self.uid);
-        let for_administrators = matches!(
-            request,
-            Request::Change { .. }
-                | Request::Reload
-                | Request::Renew { .. }
-                | Request::Body { .. }
-                | Request::Parcel { .. }
-                | Request::Order { .. }
-                | Request::TakeBack { .. }
-                | Request::Forget { .. }
-        );
-        if for_administrators && !administrator {
-            let uid = self.shared.own_uid;
-            let message = format!("only root and the mail server's user (uid {uid}) may do this");
-            return Ok(Err(Problem(ErrorCode::Denied, message)));
-        }
-        let done = match request {
-            Request::List(selection) => {
-                let pauses = Pauses::of(&self.shared.context);
-                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let views = entries.iter().map(|entry| MessageView::new(entry, &pauses));
-                    views.for_each(|view| append(lines, &Answer::Message(Box::new(view))));
-                };
-                return self.list(&selection, lines).await;
-            }
-            Request::Brief { selection, causes } => {
-                let pauses = Pauses::of(&self.shared.context);
-                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes, &pauses));
-                    briefs.for_each(|brief| append(lines, &BriefAnswer::Brief(brief)));
-                };
-                return self.list(&selection, lines).await;
-            }
-            Request::Ids(selection) => {
-                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let ids: Vec<String> = entries.iter().map(|e| e.id.to_string()).collect();
-                    if !ids.is_empty() {
-                        append(lines, &Answer::Ids(ids));
-                    }
-                };
-                return self.list(&selection, lines).await;
-            }
-            Request::Body { id } => return self.body(id).await,
-            Request::Overview { selection, most, max_age } => {
-                let max_age = Duration::from_millis(max_age);
-                let asked = move |shared: &Shared| {
-                    shared.overview(&selection, (most, max_age), administrator)
-                };
-                let overview = self.blocking(asked).await.map(Box::new);
-                overview.map(|overview| vec![Answer::Overview(overview), end(Summary::default())])
-            }
-            Request::Vitals => Ok(vec![self.shared.vitals(), end(Summary::default())]),
-            request @ (Request::Orders | Request::Order { .. } | Request::TakeBack { .. }) => {
-                self.orders(request).await
-            }
-            Request::Parcel { id } => return self.parcel(id).await,
-            Request::Show { id } => self.show(id, administrator).await,
-            Request::Change { change, ids } => self.change(change, ids).await,
-            Request::Flush { destination, id } => self.flush(destination, id).await,
-            Request::Why { what } => self.why(what, administrator).await,
-            Request::Forget { address } => {
-                let forget = move |shared: &Shared| why::forget(&shared.context, &address);
-                let count = self.blocking(forget).await;
-                count.map(|count| vec![end(Summary { count, ..Summary::default() })])
-            }
-            Request::Health => {
-                let health = self.blocking(|shared| operations::health(&shared.context)).await;
-                health.map(|health| vec![Answer::Health(health), end(Summary::default())])
-            }
-            Request::Nodes => {
-                let nodes = self.blocking(|shared| operations::nodes(&shared.context)).await;
-                nodes.map(|nodes| {
-                    let summary = Summary { count: nodes.len() as u64, ..Summary::default() };
-                    nodes.into_iter().map(Answer::Node).chain([end(summary)]).collect()
-                })
-            }
-            Request::Reload => self.reload().await,
-            Request::Renew { new_key } => {
-                let asked = (self.shared.context.sight.renew)(new_key);
-                let asked = asked.map(|()| vec![end(Summary::default())]);
-                asked.map_err(|message| Problem(ErrorCode::Failed, message))
-            }
-        };
-        match done {
-            Ok(answers) => {
-                let mut lines = Vec::new();
-                answers.iter().for_each(|answer| append(&mut lines, answer));
-                self.write(&lines).await?;
-                Ok(Ok(()))
-            }
-            Err(problem) => Ok(Err(problem)),
-        }
-    }
-
-    // Lines about the messages that are meant, page by page; the next page is made ready
-    // while the client takes the one before.
-    async fn list(
-        &mut self,
-        selection: &Selection,
-        lines: impl Fn(&[Entry], &mut Vec<u8>) + Send + Sync + 'static,
-    ) -> io::Result<Result<(), Problem>> {
-        let now = self.shared.context.store.clock().now();
-        let filter = match operations::filter(selection, &self.shared.classify, now) {
-            Ok(filter) => Arc::new(filter),
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let lines = Arc::new(lines);
-        let shared = Arc::clone(self.shared);
-        let page = |after: Option<MessageId>| {
-            let (filter, lines) = (Arc::clone(&filter), Arc::clone(&lines));
-            begin_blocking(Arc::clone(&shared), move |shared: &Shared| {
-                let page = operations::page(shared.context.desk.as_ref(), after, &filter)?;
-                let mut octets = Vec::new();
-                lines(&page.entries, &mut octets);
-                Ok((octets, page.entries.len() as u64, page.next))
-            })
-        };
-        let (mut count, mut coming) = (0, Some(page(None)));
-        while let Some(begun) = coming.take() {
-            let (octets, listed, next) = match ended(begun).await {
-                Ok(made) => made,
-                Err(problem) => return Ok(Err(problem)),
-            };
-            coming = next.map(|next| page(Some(next)));
-            count += listed;
-            if !octets.is_empty() {
-                self.write(&octets).await?;
-            }
-        }
-        self.answer(&end(Summary { count, ..Summary::default() })).await?;
-        Ok(Ok(()))
-    }
-
-    async fn parcel(&mut self, id: String) -> io::Result<Result<(), Problem>> {
-        let told = (!std::mem::replace(&mut self.is_copied, true)).then_some(self.uid);
-        let read = self.blocking(move |shared| operations::parcel(&shared.context, &id, told));
-        let (entry, content) = match read.await {
-            Ok(read) => read,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        self.answer(&Answer::Parcel(entry)).await?;
-        self.content(content).await.map(Ok)
-    }
-
-    async fn body(&mut self, id: String) -> io::Result<Result<(), Problem>> {
-        let uid = self.uid;
-        let opened = self.blocking(move |shared| operations::body(&shared.context, &id, uid)).await;
-        match opened {
-            Ok(content) => self.content(content).await.map(Ok),
-            Err(problem) => Ok(Err(problem)),
-        }
-    }
-
-    async fn content(&mut self, mut content: Box<dyn StoredContent>) -> io::Result<()> {
-        self.answer(&Answer::Body { size: content.len() }).await?;
-        loop {
-            let read = self.blocking(move |_| {
-                let octets = operations::next_octets(&mut *content)?;
-                Ok((octets, content))
-            });
-            // Nothing but the end of the session can say that no more comes.
-            let (octets, rest) = read.await.map_err(|Problem(_, text)| io::Error::other(text))?;
-            if octets.is_empty() {
-                break;
-            }
-            self.write(&octets).await?;
-            content = rest;
-        }
-        self.answer(&end(Summary { count: 1, ..Summary::default() })).await
-    }
-
-    async fn show(&self, id: String, administrator: bool) -> Result<Vec<Answer>, Problem> {
-        let view = self
-            .blocking(move |shared| operations::show(&shared.context, &id, administrator))
-            .await?;
-        let summary = Summary { count: 1, ..Summary::default() };
-        Ok(vec![Answer::Message(Box::new(view)), end(summary)])
-    }
-
-    async fn why(&self, what: String, is_administrator: bool) -> Result<Vec<Answer>, Problem> {
-        let asker = Asker { uid: self.uid, is_administrator };
-        let told = self.blocking(move |shared| why::why(&shared.context, &what, asker)).await?;
-        let mut answers = match told {
-            Told::Story(story) => vec![Answer::Story(story)],
-            Told::Matches(matches) => matches.into_iter().map(Answer::Match).collect(),
-            Told::Unknown(unknown) => vec![Answer::Unknown(unknown)],
-        };
-        answers.push(end(Summary::default()));
-        Ok(answers)
-    }
-
-    async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
-        let context = &self.shared.context;
-        if matches!(change, Change::Retry | Change::Release) {
-            context.wake.expect_retry();
-        }
-        let uid = self.uid;
-        let summary = self
-            .blocking(move |shared| operations::change(&shared.context, change, uid, &ids))
-            .await;
-        if matches!(change, Change::Retry | Change::Release) {
-            context.wake.wake();
-        }
-        Ok(vec![end(summary?)])
-    }
-
-    async fn flush(
-        &self,
-        destination: Option<String>,
-        id: Option<String>,
-    ) -> Result<Vec<Answer>, Problem> {
-        if destination.as_ref().is_some_and(|destination| destination.trim().is_empty()) {
-            let text = "the destination is empty: leave it out for all mail".to_owned();
-            return Err(Problem(ErrorCode::Malformed, text));
-        }
-        let mut done = Summary::default();
-        let is_due = self.shared.flush_is_due(self.uid);
-        if let Some(id) = id {
-            // As rarely as all of it: there are as many messages as one likes to ask for.
-            if !is_due {
-                let text = "mail was tried only seconds ago; ask again in a moment".to_owned();
-                return Err(Problem(ErrorCode::Busy, text));
-            }
-            let done =
-                self.blocking(move |shared| operations::flush_one(&shared.context, &id)).await?;
-            self.shared.context.wake.wake();
-            return Ok(vec![end(done)]);
-        }
-        if !is_due {
-            return Ok(vec![end(done)]);
-        }
-        self.shared.context.wake.expect_retry();
-        let filter = Arc::new(Filter { destination, ..Filter::default() });
-        let mut after = None;
-        loop {
-            let wanted = Arc::clone(&filter);
-            let (page, next) = self
-                .blocking(move |shared| {
-                    operations::flush_page(shared.context.desk.as_ref(), after, &wanted)
-                })
-                .await?;
-            done.count += page.count;
-            self.shared.context.wake.wake();
-            if next.is_none() {
-                break;
-            }
-            after = next;
-        }
-        let text = format!("{} messages to be tried now, asked by uid {}", done.count, self.uid);
-        self.note(&text);
-        Ok(vec![end(done)])
-    }
-
-    async fn orders(&self, request: Request) -> Result<Vec<Answer>, Problem> {
-        let uid = self.uid;
-        let of = |count: usize| end(Summary { count: count as u64, ..Summary::default() });
-        match request {
-            Request::Order { what, seconds, note } => {
-                let given = move |shared: &Shared| {
-                    ordering::give(&shared.context, what, (seconds, note), uid)
-                };
-                Ok(vec![Answer::Order(self.blocking(given).await?), of(1)])
-            }
-            Request::TakeBack { numbers } => {
-                let taken =
-                    move |shared: &Shared| ordering::take_back(&shared.context, &numbers, uid);
-                Ok(vec![end(self.blocking(taken).await?)])
-            }
-            _ => {
-                let orders = ordering::list(&self.shared.context);
-                let count = orders.len();
-                Ok(orders.into_iter().map(Answer::Order).chain([of(count)]).collect())
-            }
-        }
-    }
-
-    async fn reload(&self) -> Result<Vec<Answer>, Problem> {
-        let uid = self.uid;
-        let reloaded = self
-            .blocking(|shared| {
-                let reload = &shared.context.reload;
-                reload().map_err(|message| Problem(ErrorCode::Failed, message))
-            })
-            .await;
-        reloaded?;
-        self.note(&format!("configuration read again, asked by uid {uid}"));
-        Ok(vec![end(Summary::default())])
-    }
-
-    fn note(&self, text: &str) {
-        let event = Event::Notice { level: "info", component: "qmgr", id: None, text };
-        self.shared.context.log.write(&event);
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        ended(begin_blocking(Arc::clone(self.shared), work)).await
-    }
-}
-
-type Begun<T> = tokio::task::JoinHandle<Result<T, Problem>>;
-
-fn begin_blocking<T: Send + 'static>(
-    shared: Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
-) -> Begun<T> {
-    tokio::task::spawn_blocking(move || work(&shared))
-}
-
-async fn ended<T>(begun: Begun<T>) -> Result<T, Problem> {
-    begun.await.unwrap_or_else(|_| {
-        Err(Problem(ErrorCode::Failed, "the request failed inside the server".to_owned()))
-    })
-}
-
-fn parse(line: &[u8], longest: usize) -> Result<Request, Problem> {
-    let malformed = |message: String| Problem(ErrorCode::Malformed, message);
-    if !line.ends_with(b"\n") {
-        return Err(malformed(format!("a request ends in a line end within {longest} octets")));
-    }
-    // The version is read before the rest: a request of another version may have
-    // words that this program does not know.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let version: Version = serde_json::from_slice(line)
-        .map_err(|error| malformed(format!("not a request: {error}")))?;
-    if version.version != VERSION {
-        let message = format!(
-            "the server speaks version {VERSION} of this protocol, not {}: command and server \
-             are of different releases",
-            version.version
-        );
-        return Err(Problem(ErrorCode::Version, message));
-    }
-    let request: RequestLine = serde_json::from_slice(line)
-        .map_err(|error| malformed(format!("not a request: {error}")))?;
-    Ok(request.request)
-}
-
-fn end(summary: Summary) -> Answer {
-    Answer::End(summary)
-}
-
-fn append(lines: &mut Vec<u8>, answer: &impl serde::Serialize) {
-    // These values always have a JSON form; a map with keys that are no strings
-    // would be the only one that has none.
-    if serde_json::to_writer(&mut *lines, answer).is_ok() {
-        lines.push(b'\n');
-    }
 }
