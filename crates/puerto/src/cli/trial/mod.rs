@@ -2,6 +2,11 @@
 //! stop it, and what would stop mail. Nothing is changed, and a daemon that runs is not
 //! disturbed: it holds its addresses, and only those that nobody holds are taken for a moment.
 
+mod people;
+#[cfg(test)]
+mod tests;
+mod times;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -12,15 +17,16 @@ use puerto_spool::postgres;
 use serde_json::{Value, json};
 
 use super::clock::now;
-use crate::accounts::{Book, BookError};
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::local;
+use crate::recipients;
 use crate::rights::{self, Identity};
 use crate::sender;
 use crate::survey::names::is_private;
+use crate::survey::processes;
 use crate::tls::{OwnCertificate, ServerTls};
 
 // With an error the daemon would not start; of what is warned, mail would wait or be refused.
@@ -57,12 +63,8 @@ kinds! {
         "un nombre de nodo, pero ninguna base de datos cuyos nodos tengan nombre",
         "name it as `store.url`, or take `store.node` out",
         "indíquela en `store.url`, o quite `store.node`";
-    NOBODY = "accounts.none" Warning:
-        "nobody can log in: {file} has no account",
-        "nadie puede identificarse: {file} no tiene ninguna cuenta",
-        "make one: puerto user add NAME", "cree una: puerto user add NOMBRE";
     HELD = "listener.held" Warning:
-        "{address} is held by another program", "{address} lo ocupa otro programa",
+        "{address} is held by another program{which}", "{address} lo ocupa otro programa{which}",
         "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
     NOT_OURS = "source.not-ours" Warning:
         "{address} is no address of this machine, so no mail would leave",
@@ -82,13 +84,6 @@ kinds! {
         "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y los \
          receptores lo rechazan",
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
-    UNREAD = "postmaster.unread" Warning:
-        "mail to postmaster goes to `root` at the LMTP server; where that does not know him, notices of \
-         this server are lost and strangers' mail comes back to them",
-        "el correo a postmaster va a `root` en el servidor LMTP; si ese no lo conoce, los avisos de \
-         este servidor se pierden y el correo ajeno vuelve a quien lo envió",
-        "name who reads it, as in postmaster = \"ana\" in [local], or in the aliases",
-        "ponga quién lo lee, como postmaster = \"ana\" en [local], o en los alias";
 }
 
 /// The name of a line of a map that cannot be understood.
@@ -97,6 +92,15 @@ const BROKEN: &str = "virtual.broken";
 const UNUSABLE: &str = "key.unusable";
 /// The name of what cannot be read, where the server runs and mail waits for it.
 const AWAITED: &str = "file.awaited";
+
+const MEANWHILE_WAITS: Text = Text::new(
+    "{place}: {what}; until then mail for it waits",
+    "{place}: {what}; hasta entonces el correo para ella espera",
+);
+const MEANWHILE_REFUSED: Text = Text::new(
+    "{place}: {what}; until then mail for whom it means is refused",
+    "{place}: {what}; hasta entonces se rechaza el correo para quien nombra",
+);
 
 /// What was found about one key.
 #[derive(Debug)]
@@ -165,6 +169,10 @@ pub(super) fn of(config: &Config, text: &str) -> Vec<Tried> {
     trial.addresses(config);
     trial.listeners(config);
     trial.accounts(config);
+    trial.readers(config);
+    trial.users(config);
+    trial.networks(config);
+    trial.times(config);
     trial.sources(config);
     trial.names(config);
     trial.found
@@ -354,19 +362,14 @@ impl Trial<'_> {
             match opened {
                 Err(error) if key == "virtual.file" => self.awaited(key, &shown, &error),
                 Err(error) => self.failed(Severity::Warning, key, &shown, &error),
-                Ok(()) => {}
-            }
-        }
-        let file = config.virtual_addresses.file.iter();
-        for file in file.map(|file| file.display().to_string()) {
-            for (number, what) in local::broken_lines(config, self.service.as_ref()) {
-                let said = said_of!(
-                    "{file}:{number}: {what}; until then mail for it waits",
-                    "{file}:{number}: {what}; hasta entonces el correo para ella espera";
-                    file = Said::words(&file), number = Said::words(number.to_string()), what = what
-                );
-                let broken = Finding::new(BROKEN, Severity::Error, said, Said::default());
-                self.add("virtual.file", broken);
+                Ok(()) if key == "virtual.file" => {
+                    let broken = local::broken_lines(config, self.service.as_ref());
+                    self.broken(key, &shown, MEANWHILE_WAITS, broken);
+                }
+                Ok(()) => {
+                    let broken = recipients::broken_lines(file, self.service.as_ref());
+                    self.broken(key, &shown, MEANWHILE_REFUSED, broken);
+                }
             }
         }
         self.circles(config);
@@ -378,15 +381,19 @@ impl Trial<'_> {
             }
         }
         let Mailbox::Lmtp(server) = &config.local.mailbox else { return };
-        let whole = Arc::new(config.clone());
-        if local::root_reads_postmaster(&whole, self.service.as_ref()).unwrap_or_default() {
-            self.add("local.postmaster", UNREAD.put("server", server));
-        }
         if server.starts_with('/') {
             let may_write = || Ok(eaccess(Path::new(server), AccessFlags::W_OK)?);
             if let Err(error) = rights::act(self.service.as_ref(), may_write) {
                 self.failed(Severity::Warning, "local.mailbox", server, &error);
             }
+        }
+    }
+
+    fn broken(&mut self, key: &'static str, file: &str, until: Text, lines: Vec<(usize, Said)>) {
+        for (number, what) in lines {
+            let place = Said::words(format!("{file}:{number}"));
+            let said = Said::of_parts(until, &[("place", &place), ("what", &what)]);
+            self.add(key, Finding::new(BROKEN, Severity::Error, said, Said::default()));
         }
     }
 
@@ -423,46 +430,16 @@ impl Trial<'_> {
             match error.kind() {
                 io::ErrorKind::AddrInUse if runs => {}
                 io::ErrorKind::AddrInUse => {
-                    self.add(key, HELD.put("address", address));
+                    let holders = processes::listening(address);
+                    let stranger = holders.iter().find(|program| !processes::is_manager(program));
+                    // A service manager has it for the server, until that starts.
+                    if holders.is_empty() || stranger.is_some() {
+                        let which = stranger.map(|program| format!(" ({})", program.display()));
+                        let held = HELD.put("address", address);
+                        self.add(key, held.put("which", which.unwrap_or_default()));
+                    }
                 }
                 _ => self.failed(Severity::Error, key, &address.to_string(), &error),
-            }
-        }
-    }
-
-    // Without them all that the listeners for logins do is to refuse.
-    fn accounts(&mut self, config: &Config) {
-        let listen = &config.listen;
-        let key = match (listen.submission.is_empty(), listen.submissions.is_empty()) {
-            (true, true) => return,
-            (true, false) => "listen.submissions",
-            (false, _) => "listen.submission",
-        };
-        let file = &config.accounts.file;
-        if let Some(socket) = &config.accounts.dovecot {
-            let connect = || std::os::unix::net::UnixStream::connect(socket);
-            if let Err(error) = rights::act(self.service.as_ref(), connect) {
-                let socket = socket.display().to_string();
-                self.failed(Severity::Warning, "accounts.dovecot", &socket, &error);
-            }
-            return;
-        }
-        let load = || match Book::load(file) {
-            Err(BookError::File { error, .. }) => Err(error),
-            read => Ok(read),
-        };
-        match rights::act(self.service.as_ref(), load) {
-            Ok(Ok(book)) if !book.accounts().is_empty() => {}
-            Ok(Ok(_)) => self.add(key, NOBODY.put("file", file.display())),
-            Ok(Err(error)) => {
-                self.bare(Severity::Warning, "accounts.file", false, error.said());
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.add(key, NOBODY.put("file", file.display()));
-            }
-            Err(error) => {
-                let file = file.display().to_string();
-                self.failed(Severity::Warning, "accounts.file", &file, &error);
             }
         }
     }
@@ -535,296 +512,4 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 /// The file as it stands; what cannot be read has no lines to name.
 pub(super) fn text_of(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn tried(text: &str) -> Vec<(Severity, &'static str, Option<usize>)> {
-        let mut config = Config::parse(text, "puerto.toml").unwrap();
-        // What this machine has in the usual place is no matter of the tests.
-        if !text.contains("[dkim]") {
-            config.dkim_directory = "/nonexistent".into();
-        }
-        of(&config, text)
-            .iter()
-            .map(|found| (found.finding.severity, found.key, found.line))
-            .collect()
-    }
-
-    const QUIET: &str = "hostname = \"mail.example.com\"\n";
-
-    #[test]
-    fn a_postmaster_whom_an_lmtp_server_may_not_know_is_warned_of() {
-        use Severity::Warning;
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let listen = "[listen]\nsmtp = []\n";
-        std::fs::write(path("aliases"), "root: ana\n").unwrap();
-        let lmtp = |socket: &str, aliases: &str| {
-            let (socket, aliases) = (path(socket), path(aliases));
-            format!(
-                "{QUIET}{listen}[local]\nmailbox = \"lmtp:{socket}\"\naliases = \"{aliases}\"\n"
-            )
-        };
-        for (text, expected) in [
-            (
-                lmtp("none", "none"),
-                vec![(Warning, "local.postmaster", None), (Warning, "local.mailbox", Some(5))],
-            ),
-            (lmtp("none", "aliases"), vec![(Warning, "local.mailbox", Some(5))]),
-            (
-                format!("{}postmaster = \"ana\"\n", lmtp("none", "none")),
-                vec![(Warning, "local.mailbox", Some(5))],
-            ),
-        ] {
-            assert_eq!(tried(&text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_database_that_could_not_be_used_is_found_with_its_line() {
-        use Severity::{Error, Warning};
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        for (name, text, mode) in [("open", "s3cret\n", 0o644), ("empty", "\n", 0o600)] {
-            std::fs::write(path(name), text).unwrap();
-            std::fs::set_permissions(path(name), PermissionsExt::from_mode(mode)).unwrap();
-        }
-        let listen = "[listen]\nsmtp = []\n";
-        std::fs::write(path("secret"), "s3cret\n").unwrap();
-        std::fs::set_permissions(path("secret"), PermissionsExt::from_mode(0o600)).unwrap();
-        let database = |options: &str, file: &str| {
-            let file = path(file);
-            format!(
-                "{QUIET}{listen}[store]\nurl = \"postgres://u@db1.example/p{options}\"\n\
-                 password_file = \"{file}\"\n"
-            )
-        };
-        for (text, expected) in [
-            (database("", "none"), vec![(Error, "store.password_file", Some(6))]),
-            (database("", "empty"), vec![(Error, "store.password_file", Some(6))]),
-            (database("", "open"), vec![(Warning, "store.password_file", Some(6))]),
-            (database("", "secret"), vec![]),
-            (database("?sslmode=require", "secret"), vec![]),
-            (database("?sslmode=quatsch", "secret"), vec![(Error, "store.url", Some(5))]),
-            (database("?foo=bar", "secret"), vec![(Error, "store.url", Some(5))]),
-            (database("?sslrootcert=/none", "secret"), vec![(Error, "store.url", Some(5))]),
-            (
-                format!("{QUIET}{listen}[store]\nnode = \"mail1\"\n"),
-                vec![(Warning, "store.node", Some(5))],
-            ),
-        ] {
-            assert_eq!(tried(&text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
-        use Severity::{Error, Warning};
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::write(path("open"), "secret\n").unwrap();
-        std::fs::set_permissions(path("open"), PermissionsExt::from_mode(0o644)).unwrap();
-        std::fs::write(path("empty"), "\n").unwrap();
-        std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
-        let listen = "[listen]\nsmtp = []\n";
-        let relay = |file: &str| {
-            format!(
-                "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\nrelayhost_password_file = \"{}\"\n{listen}",
-                path(file)
-            )
-        };
-        for (text, expected) in [
-            (format!("{QUIET}{listen}"), vec![]),
-            (
-                format!("{QUIET}user = \"nobody-of-this-name\"\n{listen}"),
-                vec![(Error, "user", Some(2))],
-            ),
-            (format!("hostname = \"vps\"\n{listen}"), vec![(Warning, "hostname", Some(1))]),
-            (format!("hostname = \"a.lan\"\n{listen}"), vec![(Warning, "hostname", Some(1))]),
-            (format!("{QUIET}origin = \"a.lan\"\n{listen}"), vec![(Warning, "origin", Some(2))]),
-            (
-                format!("{QUIET}{listen}[sender]\nalways = \"a@b.lan\"\n"),
-                vec![(Warning, "sender.always", Some(5))],
-            ),
-            (
-                format!("{QUIET}log_to = \"{}\"\n{listen}", path("none/mail.log")),
-                vec![(Error, "log_to", Some(2))],
-            ),
-            (
-                format!("{QUIET}log_to = \"{}\"\n{listen}", path("")),
-                vec![(Error, "log_to", Some(2))],
-            ),
-            (format!("{QUIET}log_to = \"{}\"\n{listen}", path("mail.log")), vec![]),
-            (
-                format!("{QUIET}{listen}[dkim]\ndirectory = \"{}\"\n", path("open")),
-                vec![(Warning, "dkim.directory", Some(5))],
-            ),
-            (
-                format!("{QUIET}[listen]\nsmtp = [\"192.0.2.1:25\"]\n"),
-                vec![(Error, "listen.smtp", Some(3))],
-            ),
-            (
-                format!("{QUIET}{listen}[delivery]\nbind_ipv4 = \"192.0.2.1\"\n"),
-                vec![(Warning, "delivery.bind_ipv4", Some(5))],
-            ),
-            (
-                format!(
-                    "{QUIET}{listen}[tls]\ncertificate = \"{0}\"\nkey = \"{0}\"\n",
-                    path("none")
-                ),
-                vec![(Error, "tls.certificate", Some(5)), (Error, "tls.key", Some(6))],
-            ),
-            (
-                format!(
-                    "{QUIET}{listen}[tls]\ncertificate = \"{0}\"\nkey = \"{0}\"\n",
-                    path("open")
-                ),
-                vec![(Error, "tls.certificate", Some(5))],
-            ),
-            (
-                format!(
-                    "{QUIET}{listen}[virtual]\ndomains = [\"a.example\"]\nfile = \"{}\"\n",
-                    path("none")
-                ),
-                vec![(Error, "virtual.file", Some(6))],
-            ),
-            (
-                format!(
-                    "{QUIET}relay_domains = [\"b.example\"]\nrelay_recipients = [\"{}\"]\n{listen}",
-                    path("none")
-                ),
-                vec![(Warning, "relay_recipients", Some(3))],
-            ),
-            (
-                format!(
-                    "{QUIET}{listen}[srs]\ndomain = \"a.example\"\nsecret_file = \"{}\"\n",
-                    path("open")
-                ),
-                vec![(Warning, "srs.secret_file", Some(6))],
-            ),
-            (relay("none"), vec![(Error, "relayhost_password_file", Some(4))]),
-            (relay("open"), vec![(Error, "relayhost_password_file", Some(4))]),
-            (relay("empty"), vec![(Error, "relayhost_password_file", Some(4))]),
-        ] {
-            assert_eq!(tried(&text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn who_may_log_in_is_looked_for_where_logins_are_listened_for() {
-        use Severity::Warning;
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::write(path("open"), "secret\n").unwrap();
-        std::fs::set_permissions(path("open"), PermissionsExt::from_mode(0o644)).unwrap();
-        std::fs::write(path("empty"), "\n").unwrap();
-        std::fs::set_permissions(path("empty"), PermissionsExt::from_mode(0o600)).unwrap();
-        let logins = |key: &str, file: &str| {
-            format!(
-                "{QUIET}[listen]\nsmtp = []\nsubmissions = [\"127.0.0.1:0\"]\n[tls]\n\
-                 certificate = \"{0}\"\nkey = \"{0}\"\n[accounts]\n{key} = \"{1}\"\n",
-                path("none"),
-                path(file)
-            )
-        };
-        let mut book = Book::default();
-        book.save(Path::new(&path("none-yet")), |_| Ok(())).unwrap();
-        book.add("ana", &[]).unwrap();
-        book.save(Path::new(&path("accounts")), |_| Ok(())).unwrap();
-        for (text, expected) in [
-            (logins("file", "none"), vec![(Warning, "listen.submissions", Some(4))]),
-            (logins("file", "none-yet"), vec![(Warning, "listen.submissions", Some(4))]),
-            (logins("file", "open"), vec![(Warning, "accounts.file", Some(9))]),
-            (logins("file", "empty"), vec![(Warning, "listen.submissions", Some(4))]),
-            (logins("dovecot", "none"), vec![(Warning, "accounts.dovecot", Some(9))]),
-            (logins("file", "accounts"), vec![]),
-        ] {
-            // None of these has a certificate.
-            let mut tried = tried(&text);
-            tried.retain(|(_, key, _)| !key.starts_with("tls."));
-            assert_eq!(tried, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_found_is_said_as_ever() {
-        // Others may not look at everything.
-        if !nix::unistd::geteuid().is_root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().display().to_string();
-        let path = |name: &str, text: &str, mode: u32| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            path.display().to_string()
-        };
-        let pem = "-----BEGIN CERTIFICATE-----\n";
-        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = held.local_addr().unwrap().to_string();
-        let mut all = String::new();
-        for text in [
-            "hostname = \"vps\"\nuser = \"nobody-of-this-name\"\n".to_owned(),
-            format!(
-                "hostname = \"a.lan\"\norigin = \"b.lan\"\nlog_to = \"{root}\"\nrun_dir = \"{root}\"\n\
-                 [listen]\nsmtp = [\"{address}\", \"192.0.2.1:25\"]\n\
-                 [delivery]\nbind_ipv4 = \"192.0.2.1\"\nbind_ipv6 = \"2001:db8::1\"\n\
-                 [tls]\ncertificate = \"{root}/none\"\nkey = \"{}\"\n\
-                 [dkim]\ndirectory = \"{}\"\n\
-                 [[route]]\nto = \"a.example\"\nvia = \"[r.example]\"\nuser = \"u\"\n\
-                 password_file = \"{}\"\n",
-                path("key.pem", pem, 0o600),
-                path("dkim", "", 0o600),
-                path("empty", "\n", 0o600),
-            ),
-            format!(
-                "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\n\
-                 relayhost_password_file = \"{}\"\n[sender]\nalways = \"a@b.lan\"\n\
-                 [tls]\ncertificate = \"{root}/key.pem\"\nkey = \"{root}/key.pem\"\n",
-                path("open", "secret\n", 0o644),
-            ),
-            format!(
-                "{QUIET}[listen]\nsubmission = [\"127.0.0.1:0\"]\n[accounts]\nfile = \"{root}/none\"\n\
-                 [tls]\ncertificate = \"{root}/none\"\nkey = \"{root}/none\"\n",
-            ),
-            // No user who exists: all threads of the tests would become that user.
-            format!("{QUIET}[dkim]\ndirectory = \"{root}\"\n"),
-        ] {
-            std::fs::create_dir_all(folder.path().join("example.com")).unwrap();
-            path("example.com/s1.pem", "none", 0o640);
-            let mut config = Config::parse(&text, "puerto.toml").unwrap();
-            if !text.contains("[listen]") {
-                config.listen = crate::config::Listen::default();
-            }
-            if !text.contains("[dkim]") {
-                config.dkim_directory = "/nonexistent".into();
-            }
-            for found in of(&config, &text) {
-                for language in [Language::English, Language::Spanish] {
-                    let (shown, json) = (found.text("puerto.toml", language), found.json(language));
-                    all += &format!("{shown}\n{json}\n");
-                }
-            }
-        }
-        let all = all.replace(&root, "/ROOT").replace(&address, "ADDRESS");
-        crate::golden::same("cli/trial.txt", &all);
-    }
-
-    #[test]
-    fn an_address_in_use_is_told_and_not_disturbed() {
-        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = held.local_addr().unwrap();
-        let run = tempfile::tempdir().unwrap();
-        let text = format!("{QUIET}run_dir = {:?}\n[listen]\nsmtp = [\"{address}\"]\n", run.path());
-        assert_eq!(tried(&text), [(Severity::Warning, "listen.smtp", Some(4))]);
-        assert!(std::net::TcpStream::connect(address).is_ok());
-        let _daemon = std::os::unix::net::UnixListener::bind(run.path().join("control")).unwrap();
-        assert_eq!(tried(&text), [], "the daemon that runs holds it");
-    }
 }
