@@ -127,7 +127,7 @@ def test_a_cap_holds_and_the_letter_says_what_releases(world):
     came = final.wait(3)
     [letter] = [m for m in came if m["To"] == "boss@example.net"]
     text = letter.get_content()
-    assert "ana has sent more than 2 messages in an hour" in text, text
+    assert "ana has sent more messages in an hour than allowed (2)" in text, text
     listed = puerto.command("queue", "list", "--json").stdout.decode()
     assert listed.count('"caps.messages-hour"') == 2, listed
     [command] = [line.split() for line in text.splitlines() if "queue release" in line]
@@ -135,4 +135,4 @@ def test_a_cap_holds_and_the_letter_says_what_releases(world):
     puerto.command(*command[1:], "--yes")
     puerto.wait_empty()
     assert len(final.wait(5)) == 5
-    puerto.says("held: ana has sent more than 2 messages in an hour")
+    puerto.says("held: ana has sent more messages in an hour than allowed (2)")

@@ -138,7 +138,7 @@ def test_logins(world):
     assert (code, host["auth"], host["login"]["accepted"], found) == (0, ["LOGIN"], True, [])
     code, host, found, document = log_in("relay", password="wrong")
     assert (code, host["login"]["accepted"], found) == (1, False, ["relay.login"])
-    assert document["problems"][0]["class"] == "auth-required"
+    assert document["problems"][0]["class"] == "login-refused"
     # A login that may not use our address, and then one of its own.
     code, host, found, document = log_in("senders")
     assert (code, host["login"]["accepted"], found) == (1, True, ["relay.sender"])

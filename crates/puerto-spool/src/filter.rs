@@ -57,21 +57,22 @@ impl Eq for Class {}
 ///
 /// Conditions are compared without regard to case. With `*` or `?` in it, a condition
 /// is a pattern for the whole; otherwise it is a part that is to be found, except for
-/// `destination`, `account` and `origin`, which are whole names.
+/// `destination`, `account` and `origin`, which are whole names. Of one that may be spelt in
+/// several ways, any will do; none is no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The recipient's address.
-    pub to: Option<String>,
+    pub to: Vec<String>,
     /// The reverse-path; `<>` means the null one.
-    pub from: Option<String>,
+    pub from: Vec<String>,
     /// The recipient's domain, or the host that answered last.
-    pub destination: Option<String>,
+    pub destination: Vec<String>,
     /// Why the recipient still waits.
     pub reason: Option<String>,
     /// The class of the reason why the recipient waits.
     pub class: Option<Class>,
     /// The account that handed it over.
-    pub account: Option<String>,
+    pub account: Vec<String>,
     /// Who handed it over, as [`Origin`] is shown; or the network that a client is in, as
     /// `2001:db8::/64`.
     pub origin: Option<String>,
@@ -91,10 +92,15 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Whether it means mail with the null reverse-path.
+    pub(crate) fn is_of_the_null_path(&self) -> bool {
+        self.from.iter().any(|from| matches!(from.as_str(), "" | "<>"))
+    }
+
     /// Makes it ready to be compared with many messages.
     pub fn compiled(&self) -> Selector {
-        let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
-        let from = self.from.as_deref();
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+        let wholes = |texts: &[String]| texts.iter().map(|text| Pattern::whole(text)).collect();
         Selector {
             held: self.held,
             before: self.before,
@@ -106,14 +112,14 @@ impl Filter {
                 ids
             }),
             class: self.class.clone(),
-            account: self.account.as_deref().map(Pattern::whole),
+            account: wholes(&self.account),
             origin: self.origin.as_deref().map(Whence::new),
-            is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
-            from: pattern(&self.from),
-            to: pattern(&self.to),
-            reason: pattern(&self.reason),
-            host: self.destination.as_deref().map(Pattern::whole),
-            domain: self.destination.as_deref().and_then(|name| Domain::parse(name).ok()),
+            is_null: self.is_of_the_null_path(),
+            from: patterns(&self.from),
+            to: patterns(&self.to),
+            reason: self.reason.as_deref().map(Pattern::new),
+            hosts: wholes(&self.destination),
+            domains: self.destination.iter().map(|name| Destination::new(name)).collect(),
         }
     }
 }
@@ -127,14 +133,34 @@ pub struct Selector {
     /// In their order.
     ids: Option<Vec<MessageId>>,
     class: Option<Class>,
-    account: Option<Pattern>,
+    account: Vec<Pattern>,
     origin: Option<Whence>,
     is_null: bool,
-    from: Option<Pattern>,
-    to: Option<Pattern>,
+    from: Vec<Pattern>,
+    to: Vec<Pattern>,
     reason: Option<Pattern>,
-    host: Option<Pattern>,
-    domain: Option<Domain>,
+    hosts: Vec<Pattern>,
+    domains: Vec<Destination>,
+}
+
+/// A condition on the recipient's domain.
+#[derive(Debug)]
+enum Destination {
+    Is(Domain),
+    Fits(Pattern),
+}
+
+impl Destination {
+    fn new(name: &str) -> Self {
+        Domain::parse(name).map_or_else(|_| Self::Fits(Pattern::whole(name)), Self::Is)
+    }
+
+    fn is(&self, domain: &Domain) -> bool {
+        match self {
+            Self::Is(wanted) => wanted == domain,
+            Self::Fits(pattern) => pattern.fits(&domain.to_string()),
+        }
+    }
 }
 
 impl Selector {
@@ -154,7 +180,10 @@ impl Selector {
     /// Whether all that is asked of a recipient is its domain and what became of it: then
     /// nobody needs to read its message.
     pub(crate) fn looks_at_work_alone(&self) -> bool {
-        self.to.is_none() && self.from.is_none() && self.account.is_none() && self.origin.is_none()
+        self.to.is_empty()
+            && self.from.is_empty()
+            && self.account.is_empty()
+            && self.origin.is_none()
     }
 
     /// Whether a recipient fits of which these are known, if [`Self::looks_at_work_alone`].
@@ -173,21 +202,26 @@ impl Selector {
     }
 
     fn looks_at_recipients(&self) -> bool {
-        self.to.is_some() || self.host.is_some() || self.reason.is_some() || self.class.is_some()
+        !self.to.is_empty()
+            || !self.hosts.is_empty()
+            || self.reason.is_some()
+            || self.class.is_some()
     }
 
     fn selects_message(&self, entry: &Entry) -> bool {
         let sender_fits = || {
-            self.from.as_ref().is_none_or(|pattern| match self.is_null {
-                true => entry.reverse_path.is_null(),
-                false => pattern.fits(&entry.reverse_path.to_string()),
-            })
+            self.from.is_empty()
+                || match self.is_null {
+                    true => entry.reverse_path.is_null(),
+                    false => fit(&self.from, &entry.reverse_path.to_string()),
+                }
         };
         let account_fits = || {
-            self.account.as_ref().is_none_or(|pattern| match &entry.origin {
-                Origin::Account { name, .. } => pattern.fits(name),
-                Origin::Client(_) | Origin::LocalUser(_) | Origin::Internal => false,
-            })
+            self.account.is_empty()
+                || match &entry.origin {
+                    Origin::Account { name, .. } => fit(&self.account, name),
+                    Origin::Client(_) | Origin::LocalUser(_) | Origin::Internal => false,
+                }
         };
         self.held.is_none_or(|held| held == entry.held)
             && self.before.is_none_or(|before| entry.received_at < before)
@@ -201,26 +235,27 @@ impl Selector {
     // Whether a recipient fits all conditions but that on the sender.
     fn selects_recipient(&self, status: &RecipientStatus) -> bool {
         let address = &status.recipient.address;
-        self.to.as_ref().is_none_or(|pattern| pattern.fits(&address.to_string()))
+        (self.to.is_empty() || fit(&self.to, &address.to_string()))
             && self.selects_fate(address.domain(), status.last().map(Into::into))
     }
 
     // Whether what became of a recipient in a domain fits.
     fn selects_fate(&self, domain: &Domain, last: Option<LastAttempt<'_>>) -> bool {
-        let is_named = |pattern: &Pattern| match &self.domain {
-            Some(wanted) => wanted == domain,
-            None => pattern.fits(&domain.to_string()),
-        };
+        let host = || last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
         self.class.as_ref().is_none_or(|class| (class.of)(last) == class.name)
             && self
                 .reason
                 .as_ref()
                 .is_none_or(|pattern| last.is_some_and(|attempt| pattern.fits(attempt.text)))
-            && self.host.as_ref().is_none_or(|pattern| {
-                let host = last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
-                is_named(pattern) || host.is_some_and(|host| pattern.fits(host))
-            })
+            && (self.hosts.is_empty()
+                || self.domains.iter().any(|wanted| wanted.is(domain))
+                || host().is_some_and(|host| fit(&self.hosts, host)))
     }
+}
+
+// Whether a text fits one of these.
+fn fit(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.fits(text))
 }
 
 /// A condition on who handed a message over.

@@ -31,24 +31,29 @@ pub(super) struct Sieve {
 impl Sieve {
     /// The conditions of a filter, apart from whether a message is held.
     pub(super) fn of(filter: &Filter) -> Self {
-        let found = |condition: &Option<String>| condition.as_deref().map(somewhere);
-        let is_null = matches!(filter.from.as_deref(), Some("" | "<>"));
-        let domain = filter.destination.as_deref().map(|name| match Domain::parse(name) {
+        let found = |spellings: &[String]| in_all(spellings).map(somewhere);
+        let is_null = filter.is_of_the_null_path();
+        let destination = in_all(&filter.destination);
+        let domain = destination.map(|name| match Domain::parse(name) {
             Ok(domain) => pattern(&domain.to_string()),
             Err(_) => pattern(name),
         });
+        let several = [&filter.from, &filter.to, &filter.destination, &filter.account];
         Self {
             from: found(&filter.from).filter(|_| !is_null),
             is_null,
             to: found(&filter.to),
-            reason: found(&filter.reason),
-            domain,
-            host: found(&filter.destination),
+            reason: filter.reason.as_deref().map(somewhere),
+            // The shorter is part of the longer, and another whole domain.
+            domain: domain.filter(|_| filter.destination.len() == 1),
+            host: destination.filter(|_| filter.destination.len() == 1).map(somewhere),
             account: found(&filter.account),
             before: filter.before.map(Timestamp::as_millis),
             larger: filter.larger.map(|octets| i64::try_from(octets).unwrap_or(i64::MAX)),
             ids: filter.ids.as_ref().map(|ids| ids.iter().map(|id| signed(*id)).collect()),
-            is_more: filter.class.is_some() || filter.origin.is_some(),
+            is_more: filter.class.is_some()
+                || filter.origin.is_some()
+                || several.iter().any(|spellings| spellings.len() > 1),
         }
     }
 
@@ -56,6 +61,12 @@ impl Sieve {
     pub(super) fn is_open(&self) -> bool {
         *self == Self::default()
     }
+}
+
+// The one of several spellings that is part of all others, if one is: LIKE looks for one.
+fn in_all(spellings: &[String]) -> Option<&str> {
+    let shortest = spellings.iter().min_by_key(|text| text.len())?.as_str();
+    spellings.iter().all(|text| text.contains(shortest)).then_some(shortest)
 }
 
 fn somewhere(condition: &str) -> String {
@@ -96,12 +107,21 @@ mod tests {
             assert_eq!(pattern(condition), expected, "{condition}");
         }
         let filter = |destination: &str| {
-            let destination = Some(destination.to_owned());
+            let destination = vec![destination.to_owned()];
             Sieve::of(&Filter { destination, ..Filter::default() })
         };
         assert_eq!(filter("MX.example.").domain.as_deref(), Some("mx.example"));
         assert_eq!(filter("mx*").host.as_deref(), Some("%mx%%"));
-        let bounces = Sieve::of(&Filter { from: Some("<>".to_owned()), ..Filter::default() });
+        let bounces = Sieve::of(&Filter { from: vec!["<>".to_owned()], ..Filter::default() });
         assert!(bounces.is_null && bounces.from.is_none() && !bounces.is_open());
+        let spelt = |account: &[&str], destination: &[&str]| {
+            let of = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+            let (account, destination) = (of(account), of(destination));
+            Sieve::of(&Filter { account, destination, ..Filter::default() })
+        };
+        let sieve = spelt(&["ana@example.com", "ana"], &[]);
+        assert_eq!((sieve.account.as_deref(), sieve.is_more), (Some("%ana%"), true));
+        let sieve = spelt(&[], &["\u{f1}.example", "xn--ida.example"]);
+        assert_eq!((sieve.domain, sieve.host, sieve.is_more), (None, None, true));
     }
 }

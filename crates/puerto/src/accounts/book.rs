@@ -9,7 +9,7 @@ use puerto_smtp::{Address, Domain, LocalPart, sasl};
 use serde::{Deserialize, Serialize};
 
 use super::{Mark, Parameters, keys};
-use crate::config::AddressPattern;
+use crate::config::{AddressPattern, account_folded, account_spellings, means_account};
 use crate::lang::{Said, Text, quoted, said_of};
 use crate::rights::{self, Place};
 
@@ -160,6 +160,20 @@ impl Book {
         &self.accounts
     }
 
+    /// Accounts of which the first's name means the second, too: our domains have become more
+    /// since, or somebody has written the file by hand.
+    pub fn doubles(&self, domains: &[Domain]) -> Vec<(&str, &str)> {
+        let names = || self.accounts.iter().map(|account| account.name.as_str());
+        let pairs = names().flat_map(|one| names().map(move |other| (one, other)));
+        let is_double = |(one, other): &(&str, &str)| {
+            // What is the same in both directions is told in one.
+            one != other
+                && means_account(one, other, domains)
+                && (one < other || !means_account(other, one, domains))
+        };
+        pairs.filter(is_double).collect()
+    }
+
     pub(super) fn decoy(&self) -> Option<&[u8]> {
         Some(self.decoy.as_slice()).filter(|decoy| !decoy.is_empty())
     }
@@ -171,23 +185,23 @@ impl Book {
     }
 
     fn place_of(&self, user: &str, domains: &[Domain]) -> Option<usize> {
-        let user = normal(user);
-        let named =
-            |name: &str| self.accounts.iter().position(|account| normal(&account.name) == name);
-        named(&user).or_else(|| named(in_our_domain(&user, domains)?))
+        let named = |name: &String| {
+            self.accounts.iter().position(|account| account_folded(&account.name) == *name)
+        };
+        account_spellings(user, domains).iter().find_map(named)
     }
 
     /// Makes an account without a password. No two are the same person for whoever logs in:
     /// `ana` and `ana@example.com` are one where example.com is ours.
     pub fn add(&mut self, name: &str, domains: &[Domain]) -> Result<&mut Account, NotAdded> {
-        let name = normal(&sasl::user_name(name.as_bytes()).unwrap_or_default());
+        let name = account_folded(&sasl::user_name(name.as_bytes()).unwrap_or_default());
         // Commands take what begins so for an option, and these for a pattern.
         let is_awkward = name.starts_with('-') || name.contains(['*', '?']);
         let is_name = LocalPart::parse(&name).is_ok() || Address::parse(&name).is_ok();
         if is_awkward || !is_name {
             return Err(NotAdded::NoName);
         }
-        let is_same = |known: &&Account| in_our_domain(&known.name, domains) == Some(&name);
+        let is_same = |known: &&Account| means_account(&known.name, &name, domains);
         let same = self.find(&name, domains).or_else(|| self.accounts.iter().find(is_same));
         if let Some(known) = same {
             return Err(NotAdded::Exists(known.name.clone()));
@@ -227,18 +241,6 @@ pub enum NotAdded {
     Exists(String),
     /// The system gives no random octets.
     NoSalt(io::Error),
-}
-
-// A name as it is compared: two keyboards write an accent in two ways (RFC 4013).
-fn normal(name: &str) -> String {
-    let prepared = stringprep::saslprep(name);
-    prepared.map_or_else(|_| name.to_lowercase(), |name| name.to_lowercase())
-}
-
-// What stands before the `@` of an address in one of our domains.
-fn in_our_domain<'a>(name: &'a str, domains: &[Domain]) -> Option<&'a str> {
-    let (local_part, domain) = name.rsplit_once('@')?;
-    domains.contains(&Domain::parse(domain).ok()?).then_some(local_part)
 }
 
 impl Account {

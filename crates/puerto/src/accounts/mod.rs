@@ -33,7 +33,7 @@ use puerto_spool::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::config::{AddressPattern, Config, Live};
+use crate::config::{AddressPattern, Config, Live, account_spellings};
 use pace::{Pace, Turn};
 
 pub use book::{Account, Book, BookError, MAX_FILE, NotAdded, Password, new_password};
@@ -293,14 +293,7 @@ impl Accounts {
 
     /// The name that guesses at it are counted under, whether there is such an account or not.
     fn meant(&self, user: &str) -> String {
-        let user = user.to_lowercase();
-        let is_ours = |domain: &str| {
-            Domain::parse(domain).is_ok_and(|domain| self.domains().contains(&domain))
-        };
-        match user.rsplit_once('@') {
-            Some((local_part, domain)) if is_ours(domain) => local_part.to_owned(),
-            _ => user,
-        }
+        account_spellings(user, &self.domains()).pop().unwrap_or_default()
     }
 
     async fn aside<T: Send + 'static>(

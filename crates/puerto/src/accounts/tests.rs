@@ -141,6 +141,9 @@ async fn the_book_is_read_again_when_it_has_changed_and_kept_from_others() {
     }
     book.add("ana@elsewhere.example", &ours).unwrap();
     book.add("info@example.org", &ours).unwrap();
+    assert_eq!(book.doubles(&ours), []);
+    let more = [&ours[..], &[Domain::parse("elsewhere.example").unwrap()]].concat();
+    assert_eq!(book.doubles(&more), [("ana@elsewhere.example", "ana")]);
     for more in ["ana@elsewhere.example", "info@example.com", "info@example.org", "jose\u{301}"] {
         assert!(book.remove(more, &ours), "{more}");
     }

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_smtp::Address;
+use puerto_smtp::{Address, Domain};
 use puerto_spool::{Origin, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
-use crate::config::{self, Cap, Counted, Span, in_ascii};
+use crate::config::{self, Cap, Counted, Span, in_ascii, means_account};
 use crate::rights::{Place, read_bounded};
 
 /// The file's name in the folder of the queue.
@@ -110,15 +110,16 @@ impl Caps {
         Self { path: state_dir.join(FILE), state: Mutex::default() }
     }
 
-    /// Counts a message to these recipients; says which cap it passes, if one.
+    /// Counts a message to these recipients; says which cap it passes, if one. `domains` are
+    /// ours.
     pub fn count<'a>(
         &self,
-        caps: &config::Caps,
+        (caps, domains): (&config::Caps, &[Domain]),
         sending: Sending<'_>,
         recipients: impl Iterator<Item = &'a Address>,
         now: Timestamp,
     ) -> Option<Over> {
-        let subjects = subjects(caps, sending);
+        let subjects = subjects((caps, domains), sending);
         if subjects.is_empty() {
             return None;
         }
@@ -234,21 +235,24 @@ impl Subject<'_> {
     }
 }
 
-fn subjects<'a>(caps: &'a config::Caps, sending: Sending<'a>) -> Vec<Subject<'a>> {
-    let of = |table: &'a [(String, Vec<Cap>)], name: &str| {
-        let named = table.iter().find(|(who, _)| who.eq_ignore_ascii_case(name));
+fn subjects<'a>(
+    (caps, domains): (&'a config::Caps, &[Domain]),
+    sending: Sending<'a>,
+) -> Vec<Subject<'a>> {
+    let of = |table: &'a [(String, Vec<Cap>)], is_meant: &dyn Fn(&str) -> bool| {
+        let named = table.iter().find(|(who, _)| is_meant(who));
         let (_, caps) = named.or_else(|| table.iter().find(|(who, _)| who == "*"))?;
         Some(caps.as_slice()).filter(|caps| !caps.is_empty())
     };
     let mut subjects = Vec::new();
     if let Some(name) = sending.account
-        && let Some(caps) = of(&caps.accounts, name)
+        && let Some(caps) = of(&caps.accounts, &|who| means_account(who, name, domains))
     {
         let (key, who) = (format!("account {name}"), name.to_owned());
         subjects.push(Subject { key, who, caps, whose: Whose::Account(name) });
     }
     if let Some((uid, name)) = sending.user
-        && let Some(caps) = of(&caps.users, name)
+        && let Some(caps) = of(&caps.users, &|who| who.eq_ignore_ascii_case(name))
     {
         let (key, who) = (format!("user {uid}"), name.to_owned());
         subjects.push(Subject { key, who, caps, whose: Whose::User(uid) });

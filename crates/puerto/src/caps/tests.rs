@@ -26,7 +26,7 @@ impl Bench {
     /// Whether a message is held, and whether somebody is told.
     fn send(&self, sending: Sending<'_>, to: &[&str], seconds: i64) -> (bool, bool) {
         let to: Vec<Address> = to.iter().map(|to| Address::parse(to).unwrap()).collect();
-        let over = self.counts.count(&self.caps, sending, to.iter(), at(seconds));
+        let over = self.counts.count((&self.caps, &[]), sending, to.iter(), at(seconds));
         (over.is_some(), over.is_some_and(|over| over.is_first))
     }
 
@@ -126,4 +126,18 @@ fn mistakes_are_named_and_what_is_right_reads_back() {
     let config =
         Config::parse(&format!("hostname = \"a.example\"\n[caps]\n{section}\n"), "t").unwrap();
     assert_eq!(Config::parse(&config.to_toml(), "test").unwrap().caps, config.caps);
+}
+
+#[test]
+fn an_accounts_cap_is_found_by_each_of_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let counts = Caps::new(folder.path());
+    let caps = caps("accounts = { \"Ana@Example.com\" = [\"1 messages/hour\"], \"*\" = [] }");
+    let to = [Address::parse("you@example.net").unwrap()];
+    let is_over = |domain: &str, seconds| {
+        let domains = [Domain::parse(domain).unwrap()];
+        counts.count((&caps, &domains), ANA, to.iter(), at(seconds)).is_some()
+    };
+    assert_eq!([0, 1].map(|seconds| is_over("example.com", seconds)), [false, true]);
+    assert!(!is_over("example.net", 2), "ana@example.com is somebody else then");
 }

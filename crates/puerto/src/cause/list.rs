@@ -99,15 +99,15 @@ sending! {
 
     // Caps.
     OverMessagesInHour { who: String, most: u64 } = "caps.messages-hour"
-        ["{who} has sent more than {most} messages in an hour",
-         "{who} ha enviado más de {most} mensajes en una hora"];
+        ["{who} has sent more messages in an hour than allowed ({most})",
+         "{who} ha enviado en una hora más mensajes de los permitidos ({most})"];
     OverMessagesInDay { who: String, most: u64 } = "caps.messages-day"
-        ["{who} has sent more than {most} messages in a day",
-         "{who} ha enviado más de {most} mensajes en un día"];
+        ["{who} has sent more messages in a day than allowed ({most})",
+         "{who} ha enviado en un día más mensajes de los permitidos ({most})"];
     OverRecipientsInHour { who: String, most: u64 } = "caps.recipients-hour"
-        ["{who} has sent to more than {most} new recipients in an hour",
-         "{who} ha enviado a más de {most} destinatarios nuevos en una hora"];
+        ["{who} has sent to more new recipients in an hour than allowed ({most})",
+         "{who} ha enviado en una hora a más destinatarios nuevos de los permitidos ({most})"];
     OverRecipientsInDay { who: String, most: u64 } = "caps.recipients-day"
-        ["{who} has sent to more than {most} new recipients in a day",
-         "{who} ha enviado a más de {most} destinatarios nuevos en un día"];
+        ["{who} has sent to more new recipients in a day than allowed ({most})",
+         "{who} ha enviado en un día a más destinatarios nuevos de los permitidos ({most})"];
 }

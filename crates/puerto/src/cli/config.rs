@@ -72,8 +72,8 @@ const STOPS: Text = Text::new(
     "{file} está bien escrito, pero el servidor no podría arrancar con él:",
 );
 const WAITS: Text = Text::new(
-    "{file} is well written, but some mail would wait with it:",
-    "{file} está bien escrito, pero con él parte del correo tendría que esperar:",
+    "{file} is well written, but some mail would wait or be refused with it:",
+    "{file} está bien escrito, pero con él parte del correo tendría que esperar o se rechazaría:",
 );
 const ONE_ERROR: Text = Text::new("{file}: one error", "{file}: un error");
 const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errores");

@@ -211,7 +211,7 @@ fn agreed(server: SocketAddr, language: Language) -> Result<bool, Failure> {
     write!(err, "{question} ").and_then(|()| err.flush())?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
-    Ok(["y", "yes", "s", "sí", "si"].contains(&answer.trim().to_lowercase().as_str()))
+    Ok(language.answer(&answer) == Some(true))
 }
 
 fn addresses(

@@ -120,5 +120,6 @@ fn configuration(file: &Path, loaded: Result<&Config, &ConfigErrors>) -> Section
 
 // The page says more of these elsewhere.
 fn is_told_better(tried: &trial::Tried) -> bool {
-    ["listener.held", "certificate.expired", "user.missing"].contains(&tried.finding.id)
+    let elsewhere = ["listener.held", "certificate.expired", "user.missing", "user.no-default"];
+    elsewhere.contains(&tried.finding.id)
 }

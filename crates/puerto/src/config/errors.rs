@@ -178,13 +178,20 @@ fn position(source: &str, offset: usize) -> (usize, usize) {
 
 /// The candidate that a mistyped word most probably means, if any is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_by(word, known).map(|(_, candidate)| candidate)
+}
+
+/// The same, and how far it is.
+pub(super) fn nearest_by<'a>(
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<(usize, &'a str)> {
     let word = word.to_lowercase().replace('-', "_");
     let bound = (word.len() / 3).max(2);
     known
         .map(|candidate| (distance(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= bound)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 /// How many characters are to be changed, added or left out (Levenshtein's distance). Words

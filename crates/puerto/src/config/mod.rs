@@ -1,6 +1,7 @@
 //! The configuration: every key declared once, read with errors that name file,
 //! line, key, what is accepted and the nearest known key.
 
+mod account;
 mod acme;
 mod addresses;
 mod caps;
@@ -8,6 +9,7 @@ mod errors;
 mod host;
 mod keys;
 mod matching;
+mod measure;
 mod network;
 mod next_hop;
 mod pattern;
@@ -33,11 +35,13 @@ use puerto_smtp::{Address, Domain, Verp};
 use crate::lang::{Language, shell_word};
 use crate::providers::{Profiles, Rate};
 
+pub use account::{account_folded, account_spellings, means_account};
 pub use acme::{Acme, Challenge};
 pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
 pub use caps::{Cap, Caps, Counted, Span};
 pub use errors::{ConfigError, ConfigErrors, distance};
-pub use matching::{domain_matches, same_name, sender_matches};
+pub use matching::{domain_matches, domain_spellings, same_name, sender_matches, whole_domain};
+pub use measure::{parse_duration, parse_size, show_duration};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
@@ -45,7 +49,6 @@ pub use policy::{OwnPolicy, PolicyMode};
 pub use relays::{Named, Relay};
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
 pub use source::Source;
-pub use value::{parse_duration, parse_size};
 
 /// The whole configuration, checked and with every default filled in. What `default` gives
 /// is blank: what the declarations' defaults are read into.

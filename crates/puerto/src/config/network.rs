@@ -88,6 +88,11 @@ impl Network {
         (first, first | rest)
     }
 
+    /// Whether all of another range lies in this one.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     /// Whether an address lies in the range. IPv4 addresses mapped into IPv6 are
     /// taken for what they are.
     pub fn contains(&self, address: IpAddr) -> bool {

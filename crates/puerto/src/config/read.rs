@@ -14,7 +14,7 @@ use puerto_smtp::Domain;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::errors::{ConfigError, ConfigErrors, nearest};
+use super::errors::{ConfigError, ConfigErrors, nearest, nearest_by};
 use super::keys::{
     Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS, SOURCE_KEYS, SourceDraft,
 };
@@ -172,27 +172,38 @@ impl Reader {
         name: &str,
         span: Range<usize>,
     ) {
-        let place = match section {
+        let place_of = |section: &str| match section {
             "" => said!("before the first section", "antes de la primera sección"),
             section => said!("in [{section}]", "en [{section}]"; section = section),
         };
+        let place = place_of(section);
         let here = || keys.iter().filter(|key| key.section == section);
-        if let Some(key) = KEYS.iter().find(|key| key.name == name)
-            && key.section != section
-            && !self.stands_apart
-        {
+        let near = nearest_by(name, here().map(|key| key.name));
+        let elsewhere = KEYS.iter().find(|key| key.name == name && key.section != section);
+        let elsewhere = elsewhere.filter(|_| !self.stands_apart);
+        // A letter too much or too few is the likelier slip than another section.
+        let is_slip = near.is_some_and(|(distance, _)| distance <= 1);
+        if let Some(key) = elsewhere.filter(|_| !is_slip) {
             return self.misplaced_key(key, section, span);
         }
-        let near = nearest(name, here().map(|key| key.name));
-        let far = nearest(name, keys.iter().map(|key| key.name));
-        let far = far.and_then(|name| keys.iter().find(|key| key.name == name)).map(Key::path);
+        let far = nearest_by(name, keys.iter().map(|key| key.name));
+        let far = far.filter(|(far, _)| near.is_none_or(|(near, _)| far < &near));
+        let far = far.and_then(|(_, name)| keys.iter().find(|key| key.name == name));
         let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-        let message = said_of!(
-            "unknown key `{name}` {place}", "no existe la clave `{name}` {place}";
-            name = Said::words(name), place = place
-        );
+        let (name_said, elsewhere) = (Said::words(name), elsewhere.filter(|_| is_slip));
+        let message = match elsewhere {
+            Some(key) => said_of!(
+                "unknown key `{name}` {place}; there is one {other}",
+                "no existe la clave `{name}` {place}; hay una {other}";
+                name = name_said, place = place, other = place_of(key.section)
+            ),
+            None => said_of!(
+                "unknown key `{name}` {place}", "no existe la clave `{name}` {place}";
+                name = name_said, place = place
+            ),
+        };
         let mut error = ConfigError::new(span, message).about(path);
-        error.nearest = near.map(str::to_owned).or(far);
+        error.nearest = far.map(Key::path).or(near.map(|(_, name)| name.to_owned()));
         let names: Vec<&str> = here().map(|key| key.name).collect();
         let names = Said::words(names.join(", "));
         let accepted =
@@ -249,7 +260,8 @@ impl Reader {
         let parts = [("name", &name), ("section", &section), ("place", &place)];
         let message = Said::of_parts(message, &parts);
         let mut error = ConfigError::new(span, message).about(path);
-        error.nearest = Some(key.path());
+        // Its own name would help nobody.
+        error.nearest = Some(key.path()).filter(|path| path != key.name);
         self.errors.push(error.accepting(key.accepts));
     }
 

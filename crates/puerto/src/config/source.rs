@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use jiff::civil::Date;
-use puerto_smtp::ReversePath;
+use puerto_smtp::{Domain, ReversePath};
 
-use super::sender_matches;
+use super::{means_account, sender_matches};
 use crate::lang::{Said, said};
 
 /// Messages to one provider on the first days of an address, where the configuration names none:
@@ -54,9 +54,14 @@ impl Source {
         !self.from.is_empty() || !self.accounts.is_empty()
     }
 
-    /// Whether it is for this mail by name.
-    pub fn is_for(&self, reverse_path: &ReversePath, account: Option<&str>) -> bool {
-        let is_it = |known: &String| account.is_some_and(|name| name.eq_ignore_ascii_case(known));
+    /// Whether it is for this mail by name, where these domains are ours.
+    pub fn is_for(
+        &self,
+        (reverse_path, account): (&ReversePath, Option<&str>),
+        domains: &[Domain],
+    ) -> bool {
+        let is_it =
+            |known: &String| account.is_some_and(|name| means_account(known, name, domains));
         self.from.iter().any(|pattern| sender_matches(pattern, reverse_path))
             || self.accounts.iter().any(is_it)
     }

@@ -147,6 +147,25 @@ fn what_is_shown_reads_back_to_itself() {
     assert_eq!(config.routes[0].tls, TlsLevel::Required);
 }
 
+/// `domain` at the top was to be moved to [srs], and `user` in [limits] was perhaps `user`.
+#[test]
+fn of_an_unknown_key_the_nearest_is_proposed_before_another_section() {
+    for (text, nearest, part) in [
+        ("domain = [\"x.example\"]", Some("domains"), "section; there is one in [srs]"),
+        ("[srs]\ndomains = [\"x.example\"]", Some("domain"), "there is one before the first"),
+        ("[limits]\nuser = \"x\"", None, "move it up"),
+        ("[limits]\nrelayhost = \"x\"", None, "move it up"),
+        ("smtp = []", Some("listen.smtp"), "write a header `[listen]`"),
+        ("[listen]\nsmpt = []", Some("smtp"), "unknown key `smpt` in [listen]"),
+    ] {
+        let errors = errors(text);
+        let error = &errors.errors[0];
+        assert_eq!(error.nearest.as_deref(), nearest, "{text}");
+        let said = error.message.of(crate::lang::Language::English);
+        assert!(said.contains(part), "{text}: {said}");
+    }
+}
+
 #[test]
 fn all_errors_are_told_at_once_with_their_places() {
     let text = "relayhots = \"a.example\"\ntrusted_networks = [\"10.0.0.1/8\", \"0.0.0.0/0\"]\n\

@@ -35,7 +35,8 @@ impl Shared {
         is_administrator: bool,
     ) -> Result<Overview, Problem> {
         let now = self.context.store.clock().now();
-        let filter = operations::filter(selection, &self.classify, now)?;
+        let config = self.context.config.get();
+        let filter = operations::filter(selection, (&self.classify, &config.domains), now)?;
         let request = TallyRequest { filter, classify: Arc::clone(&self.classify) };
         let (tally, at) = match selection.is_empty() {
             true => self.tally_of_all(&request, max_age, is_administrator)?,
@@ -43,9 +44,9 @@ impl Shared {
         };
         let sight = &self.context.sight;
         let pauses = ordering::Pauses::of(&self.context);
-        let mut overview = Overview::new(time(at), &tally, most, |domain| {
-            ((sight.lane_of)(domain), pauses.of_domain(domain))
-        });
+        let lane_of = |domain: &_| (sight.lane_of)(domain);
+        let pause_of = |domain: &_| pauses.of_domain(domain);
+        let mut overview = Overview::new(time(at), &tally, most, lane_of, pause_of);
         overview.lanes = sight.lanes.look().into_iter().map(Into::into).collect();
         if !selection.is_empty() {
             overview.keep_lanes_of_destinations();

@@ -19,6 +19,7 @@ mod counting;
 mod operations;
 mod ordering;
 pub mod overview;
+mod places;
 pub mod protocol;
 pub mod reasons;
 mod server;

@@ -1,10 +1,11 @@
 //! What the requests do to the queue. Everything here may take a while (a page of a
 //! long queue, a read from the disk) and runs on threads that may block.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use puerto_mail::header::Header;
+use puerto_smtp::Domain;
 use puerto_spool::{
     Class, Classify, Desk, Edit, Entry, Filter, MessageId, Node, Page, PageRequest, RecipientState,
     SpoolError, Store, StoredContent, Tally, TallyRequest, Timestamp,
@@ -16,6 +17,7 @@ use super::reasons;
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::cause::Cause;
+use crate::config::{account_spellings, domain_spellings};
 use crate::telemetry::Event;
 
 /// Messages that are looked at in one go. The first answer to a client comes after
@@ -55,10 +57,11 @@ pub(super) fn page(
     Ok(desk.page(&request).wait()?)
 }
 
-/// What the store is asked for.
+/// What the store is asked for, where these domains are ours. It knows neither that U-labels and
+/// A-labels are one name, nor how an account may be named.
 pub(super) fn filter(
     selection: &Selection,
-    classify: &Classify,
+    (classify, domains): (&Classify, &[Domain]),
     now: Timestamp,
 ) -> Result<Filter, Problem> {
     if let Some(name) = selection.blank() {
@@ -79,13 +82,17 @@ pub(super) fn filter(
     });
     let ids: Result<Vec<MessageId>, Problem> =
         selection.ids.iter().map(|id| parse_id(id)).collect();
+    let spelt = |condition: Option<String>| {
+        condition.iter().flat_map(|text| domain_spellings(text)).collect::<Vec<_>>()
+    };
+    let account = selection.account.iter().flat_map(|name| account_spellings(name, domains));
     Ok(Filter {
-        to: selection.to,
-        from: selection.from,
-        destination: selection.destination,
+        to: spelt(selection.to),
+        from: spelt(selection.from),
+        destination: spelt(selection.destination),
         reason: selection.reason,
         class: class.transpose()?,
-        account: selection.account,
+        account: account.collect(),
         origin: selection.origin,
         held: selection.held,
         before,
@@ -182,11 +189,15 @@ pub(super) fn change(
 ) -> Result<Summary, Problem> {
     let mut ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut summary = Summary::default();
+    let mut put_off = Vec::new();
     if change == Change::Release {
-        let free = of_these(context.desk.as_ref(), &ids, |entry| Some(entry.id))?;
-        let free: BTreeSet<MessageId> = free.into_iter().collect();
-        ids.retain(|id| !free.contains(id));
-        summary.not_held = free.iter().map(ToString::to_string).collect();
+        let looked = to_be_released(context, &ids)?;
+        let free = |id: &MessageId| looked.get(id).is_some_and(|seen| !seen.is_held);
+        ids.retain(|id| !free(id));
+        for (id, seen) in &looked {
+            summary.not_held.extend((!seen.is_held).then(|| id.to_string()));
+            put_off.extend(seen.is_put_off.then_some(*id));
+        }
     }
     let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut failed = None;
@@ -201,9 +212,9 @@ pub(super) fn change(
             Err(error) => failed = Some(error),
         }
     }
-    if change == Change::Release {
-        try_what_waits(context, &ids)?;
-    }
+    // Whoever releases mail wants it to go. What it waited for before, such as a pause that has
+    // ended meanwhile, is passed. Who is gone by now, or held again, is somebody else's doing.
+    context.desk.edit(&put_off, Edit::Retry).wait();
     if change == Change::Retry {
         summary.paused = kept_by_pauses(context, &ids)?;
         let whole = summary.paused.iter().filter(|paused| !paused.in_part).count();
@@ -212,17 +223,25 @@ pub(super) fn change(
     failed.map_or(Ok(summary), |error| Err(error.into()))
 }
 
-// Whoever releases mail wants it to go. What it waited for before, such as a pause that has
-// ended meanwhile, is passed.
-fn try_what_waits(context: &Context, ids: &[MessageId]) -> Result<(), Problem> {
+/// How a message stands that is to be released.
+struct Seen {
+    is_held: bool,
+    /// It is held, and would not be tried at once without that.
+    is_put_off: bool,
+}
+
+fn to_be_released(
+    context: &Context,
+    ids: &[MessageId],
+) -> Result<BTreeMap<MessageId, Seen>, Problem> {
     let now = context.store.clock().now();
     let is_later = |state: &RecipientState| matches!(state, RecipientState::Due(at) if *at > now);
-    let waiting = of_these(context.desk.as_ref(), ids, |entry| {
-        entry.recipients.iter().any(|status| is_later(&status.state)).then_some(entry.id)
+    let seen = of_these(context.desk.as_ref(), (ids, None), |entry| {
+        let is_put_off =
+            entry.held && entry.recipients.iter().any(|status| is_later(&status.state));
+        Some((entry.id, Seen { is_held: entry.held, is_put_off }))
     })?;
-    // Who is gone by now, or held again, is somebody else's doing.
-    context.desk.edit(&waiting, Edit::Retry).wait();
-    Ok(())
+    Ok(seen.into_iter().collect())
 }
 
 // Those of these that are not tried, or not all of them, until a pause ends.
@@ -231,16 +250,16 @@ fn kept_by_pauses(context: &Context, ids: &[MessageId]) -> Result<Vec<PausedView
     if !pauses.is_any() {
         return Ok(Vec::new());
     }
-    of_these(context.desk.as_ref(), ids, |entry| pauses.keep(entry))
+    of_these(context.desk.as_ref(), (ids, Some(false)), |entry| pauses.keep(entry))
 }
 
-// What there is to say of those of these that are in the queue and not held.
+// What there is to say of those of these that are in the queue, and held or not.
 fn of_these<T>(
     desk: &dyn Desk,
-    ids: &[MessageId],
+    (ids, held): (&[MessageId], Option<bool>),
     say: impl Fn(&Entry) -> Option<T>,
 ) -> Result<Vec<T>, Problem> {
-    let filter = Filter { ids: Some(ids.to_vec()), held: Some(false), ..Filter::default() };
+    let filter = Filter { ids: Some(ids.to_vec()), held, ..Filter::default() };
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = page(desk, after, &filter)?;

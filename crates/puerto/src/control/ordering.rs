@@ -12,6 +12,7 @@ use super::operations::{self, Problem};
 use super::protocol::{ErrorCode, PausedView, Summary};
 use super::server::Context;
 use super::view::time;
+use crate::config::{domain_spellings, same_name};
 use crate::orders::{Order, Standing, What};
 use crate::telemetry::Event;
 
@@ -78,6 +79,15 @@ pub(super) fn list(context: &Context) -> Vec<OrderView> {
     standing.in_force(now).map(|(number, order)| OrderView::new(*number, order)).collect()
 }
 
+/// The number of a pause, and when it ends by itself.
+pub(super) type Pause = (u64, Option<Timestamp>);
+
+/// When what is due at a time is tried, if this pause keeps it; `None`: not before somebody
+/// ends the pause. What it is put off to until then says nothing.
+pub(super) fn tried_at(due: Timestamp, pause: Option<Pause>) -> Option<Timestamp> {
+    pause.map_or(Some(due), |(_, until)| until.map(|until| until.max(due)))
+}
+
 /// The pauses of one moment, to be told of many messages.
 #[derive(Debug, Clone)]
 pub(super) struct Pauses {
@@ -91,21 +101,21 @@ impl Pauses {
         Self { standing: context.sight.orders.get(), now: context.store.clock().now() }
     }
 
-    /// The number of the one that a recipient waits for, and when it ends.
+    /// The one that a recipient waits for.
     pub(super) fn of_recipient(
         &self,
         from: &ReversePath,
         status: &RecipientStatus,
-    ) -> Option<(u64, Option<Timestamp>)> {
+    ) -> Option<Pause> {
         if !self.standing.has_pauses() || status.state == RecipientState::Done {
             return None;
         }
         self.standing.pause_of(from, status.recipient.address.domain(), self.now)
     }
 
-    /// The number of the one that all mail for a domain waits for.
-    pub(super) fn of_domain(&self, domain: &Domain) -> Option<u64> {
-        self.standing.pause_of_all(domain, self.now).map(|(number, _)| number)
+    /// The one that all mail for a domain waits for.
+    pub(super) fn of_domain(&self, domain: &Domain) -> Option<Pause> {
+        self.standing.pause_of_all(domain, self.now)
     }
 
     /// Whether there is any.
@@ -149,6 +159,7 @@ pub(super) fn give(
     (seconds, note): (Option<u64>, Option<String>),
     uid: u32,
 ) -> Result<OrderView, Problem> {
+    let what = what.without_final_dots();
     if let Some(fault) = what.fault() {
         return Err(Problem(ErrorCode::Malformed, fault.to_string()));
     }
@@ -158,7 +169,7 @@ pub(super) fn give(
     }
     if let What::Reroute { to, .. } = &what {
         let config = context.config.get();
-        let is_own = |own: &Domain| own.to_string().eq_ignore_ascii_case(to);
+        let is_own = |own: &Domain| same_name(&own.to_string(), to);
         if config.domains.iter().any(is_own) {
             let text = format!("mail for {to} stays on this server: another way has no effect");
             return Err(Problem(ErrorCode::NoEffect, text));
@@ -219,8 +230,8 @@ fn try_now(context: &Context, to: &str, from: Option<&str>) -> Result<(), Proble
     let below = to.strip_prefix("*.");
     for destination in [Some(to), below].into_iter().flatten() {
         let filter = Filter {
-            destination: Some(destination.to_owned()),
-            from: from.map(str::to_owned),
+            destination: domain_spellings(destination),
+            from: from.map(domain_spellings).unwrap_or_default(),
             ..Filter::default()
         };
         let mut after = None;

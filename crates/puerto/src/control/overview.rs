@@ -8,7 +8,7 @@ use puerto_smtp::Domain;
 use puerto_spool::{AGES, COLUMNS, Group, Tally};
 use serde::{Deserialize, Serialize};
 
-use super::ordering::OrderView;
+use super::ordering::{OrderView, Pause, tried_at};
 use super::view::time;
 use crate::cause::Cause;
 use crate::queue::{Lane, LaneState, Standing, WarmUp};
@@ -274,12 +274,15 @@ impl Overview {
         at: String,
         tally: &Tally,
         most: usize,
-        standing_of: impl Fn(&Domain) -> (Option<String>, Option<u64>),
+        lane_of: impl Fn(&Domain) -> Option<String>,
+        pause_of: impl Fn(&Domain) -> Option<Pause>,
     ) -> Self {
         let mut all = Group::default();
         let mut reasons: HashMap<&'static str, Group> = HashMap::new();
         let mut domains: HashMap<Option<&Arc<Domain>>, ByReason> = HashMap::new();
         for ((domain, class), group) in &tally.groups {
+            let pause = domain.as_ref().and_then(|domain| pause_of(domain));
+            let group = &Group { next: group.next.and_then(|at| tried_at(at, pause)), ..*group };
             all.add(group);
             reasons.entry(class).or_default().add(group);
             let (sum, of_class) = domains.entry(domain.as_ref()).or_default();
@@ -294,7 +297,8 @@ impl Overview {
         let more = domains.len().saturating_sub(most);
         domains.truncate(most);
         let destinations = domains.into_iter().map(|(domain, (group, reasons))| {
-            let (lane, paused) = domain.map(|domain| standing_of(domain)).unwrap_or_default();
+            let lane = domain.and_then(|domain| lane_of(domain));
+            let paused = domain.and_then(|domain| pause_of(domain)).map(|(number, _)| number);
             let recipients = (&group).into();
             let domain = domain.map(ToString::to_string);
             Destination { domain, recipients, reasons, lane, paused }

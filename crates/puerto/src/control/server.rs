@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use puerto_smtp::Domain;
 use puerto_spool::{Desk, Store};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::operations::Problem;
 use super::ordering;
-use super::protocol::{ErrorCode, MAX_REQUEST};
-use super::session::{PATIENCE, Shared, append, error, serve};
+use super::places::Places;
+use super::session::{self, Shared, serve};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::history::History;
@@ -27,6 +25,9 @@ use crate::orders::Orders;
 use crate::queue::Lanes;
 use crate::rights::{self, Identity};
 use crate::telemetry::MailLog;
+
+/// How long a client may take over its next request, or over reading our answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked what was ordered elsewhere, and what has ended.
 const LOOK_AT_ORDERS: Duration = Duration::from_secs(2);
@@ -132,25 +133,15 @@ impl Server {
     pub async fn turn_away(&self, why: &Mutex<String>) {
         let opened = self.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
         let Ok(listener) = opened else { return };
+        let places = Places::new();
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+            let (stream, uid) = next_client(&listener).await;
+            // Whoever asks nothing is not waited for, but has a place.
+            let Some(place) = places.enter(uid) else { continue };
             let why = why.lock().unwrap_or_else(PoisonError::into_inner).clone();
             tokio::spawn(async move {
-                let mut stream = BufReader::new(stream);
-                let told = async {
-                    (&mut stream)
-                        .take(MAX_REQUEST as u64)
-                        .read_until(b'\n', &mut Vec::new())
-                        .await?;
-                    let mut line = Vec::new();
-                    append(&mut line, &error(Problem(ErrorCode::Failed, why)));
-                    stream.write_all(&line).await
-                };
-                // Whoever asks nothing is not waited for.
-                let _ = timeout(PATIENCE, told).await;
+                let _ = timeout(PATIENCE, session::refuse(stream, why)).await;
+                drop(place);
             });
         }
     }
@@ -161,23 +152,28 @@ impl Server {
         let shared = Arc::new(Shared::new(context));
         let tending = tokio::spawn(tend(Arc::clone(&shared)));
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let (stream, uid) = tokio::select! {
+                client = next_client(&listener) => client,
                 _ = shutdown.wait_for(|stop| *stop) => break,
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    let uid = stream.peer_cred().map(|credentials| credentials.uid());
-                    if let Ok(uid) = uid {
-                        tokio::spawn(serve(stream, uid, Arc::clone(&shared)));
-                    }
-                }
-                // Out of file descriptors, most likely: let others close some.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
+            tokio::spawn(serve(stream, uid, Arc::clone(&shared)));
         }
         tending.abort();
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+// Who comes next, and which user that is, as the kernel says.
+async fn next_client(listener: &tokio::net::UnixListener) -> (tokio::net::UnixStream, u32) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match stream.peer_cred() {
+                Ok(credentials) => return (stream, credentials.uid()),
+                Err(_) => continue,
+            },
+            // Out of file descriptors, most likely: let others close some.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
     }
 }
 

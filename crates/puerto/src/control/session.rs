@@ -7,34 +7,22 @@ use std::time::Duration;
 
 use puerto_spool::{Classify, Entry, Filter, MessageId, StoredContent};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::counting::Tallied;
 use super::operations::{self, Problem};
 use super::ordering::{self, Pauses};
+use super::places::Places;
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
     RequestLine, Selection, Summary, VERSION,
 };
 use super::reasons;
-use super::server::Context;
+use super::server::{Context, PATIENCE};
 use super::view::{Brief, MessageView};
 use super::why::{self, Asker, Told};
+use crate::config::domain_spellings;
 use crate::telemetry::Event;
-
-/// Sessions of ordinary users at the same time. Those of administrators are counted
-/// apart, so that nobody can shut them out.
-const ORDINARY_SESSIONS: usize = 64;
-
-/// Of these, of one user, so that nobody can shut out the others either.
-const SESSIONS_OF_ONE: usize = 8;
-
-/// Sessions of administrators at the same time.
-const ADMINISTRATOR_SESSIONS: usize = 64;
-
-/// How long a client may take over its next request, or over reading our answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long after a flush another one by an ordinary user does nothing.
 const FLUSH_PAUSE: Duration = Duration::from_secs(10);
@@ -42,11 +30,7 @@ const FLUSH_PAUSE: Duration = Duration::from_secs(10);
 /// What all sessions share.
 pub(super) struct Shared {
     pub(super) context: Context,
-    own_uid: u32,
-    ordinary: Semaphore,
-    /// Sessions of each ordinary user that has any.
-    by_user: Mutex<HashMap<u32, usize>>,
-    administrators: Semaphore,
+    places: Arc<Places>,
     last_flush: Mutex<Option<Instant>>,
     pub(super) classify: Classify,
     pub(super) tallied: Mutex<Option<Tallied>>,
@@ -56,29 +40,11 @@ impl Shared {
     pub(super) fn new(context: Context) -> Self {
         Self {
             context,
-            own_uid: nix::unistd::geteuid().as_raw(),
-            ordinary: Semaphore::new(ORDINARY_SESSIONS),
-            by_user: Mutex::default(),
-            administrators: Semaphore::new(ADMINISTRATOR_SESSIONS),
+            places: Places::new(),
             last_flush: Mutex::new(None),
             classify: reasons::classify(),
             tallied: Mutex::new(None),
         }
-    }
-
-    fn is_administrator(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.own_uid
-    }
-
-    // Counts one more session of an ordinary user, if there may be one.
-    fn enter(&self, uid: u32) -> Option<OneOf<'_>> {
-        let mut by_user = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_user.entry(uid).or_default();
-        if !self.is_administrator(uid) && *count >= SESSIONS_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(OneOf { shared: self, uid })
     }
 
     // Whether an ordinary user's flush is to be done: it costs a walk through the
@@ -86,29 +52,11 @@ impl Shared {
     fn flush_is_due(&self, uid: u32) -> bool {
         let mut last = self.last_flush.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = last.is_some_and(|last| last.elapsed() < FLUSH_PAUSE);
-        let due = self.is_administrator(uid) || !pause;
+        let due = self.places.is_administrator(uid) || !pause;
         if due {
             *last = Some(Instant::now());
         }
         due
-    }
-}
-
-/// A session that counts for its user until it is dropped.
-struct OneOf<'a> {
-    shared: &'a Shared,
-    uid: u32,
-}
-
-impl Drop for OneOf<'_> {
-    fn drop(&mut self) {
-        let mut by_user = self.shared.by_user.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_user.get_mut(&self.uid) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                by_user.remove(&self.uid);
-            }
-        }
     }
 }
 
@@ -119,10 +67,7 @@ where
 {
     let stream = BufReader::new(stream);
     let mut session = Session { stream, uid, shared: &shared, is_copied: false };
-    let places =
-        if shared.is_administrator(uid) { &shared.administrators } else { &shared.ordinary };
-    let of_user = shared.enter(uid);
-    if let (Ok(_place), Some(_)) = (places.try_acquire(), &of_user) {
+    if let Some(_place) = shared.places.enter(uid) {
         // The end of a session is no event for anybody but its client.
         let _ = session.run().await;
     } else {
@@ -131,7 +76,19 @@ where
     }
 }
 
-pub(super) fn error(Problem(code, message): Problem) -> Answer {
+/// Answers one request by why nothing is done.
+pub(super) async fn refuse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    why: String,
+) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    (&mut stream).take(MAX_REQUEST as u64).read_until(b'\n', &mut Vec::new()).await?;
+    let mut line = Vec::new();
+    append(&mut line, &error(Problem(ErrorCode::Failed, why)));
+    stream.write_all(&line).await
+}
+
+fn error(Problem(code, message): Problem) -> Answer {
     Answer::Error { code, message }
 }
 
@@ -170,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 
     fn longest(&self) -> usize {
-        match self.shared.is_administrator(self.uid) {
+        match self.shared.places.is_administrator(self.uid) {
             true => MAX_ADMINISTRATOR_REQUEST,
             false => MAX_REQUEST,
         }
@@ -191,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     // The outer result is the session's, the inner one the request's.
     async fn perform(&mut self, request: Request) -> io::Result<Result<(), Problem>> {
-        let administrator = self.shared.is_administrator(self.uid);
+        let administrator = self.shared.places.is_administrator(self.uid);
         let for_administrators = matches!(
             request,
             Request::Change { .. }
@@ -204,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 | Request::Forget { .. }
         );
         if for_administrators && !administrator {
-            let uid = self.shared.own_uid;
+            let uid = self.shared.places.own_uid;
             let message = format!("only root and the mail server's user (uid {uid}) may do this");
             return Ok(Err(Problem(ErrorCode::Denied, message)));
         }
@@ -294,7 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         lines: impl Fn(&[Entry], &mut Vec<u8>) + Send + Sync + 'static,
     ) -> io::Result<Result<(), Problem>> {
         let now = self.shared.context.store.clock().now();
-        let filter = match operations::filter(selection, &self.shared.classify, now) {
+        let config = self.shared.context.config.get();
+        let known = (&self.shared.classify, &*config.domains);
+        let filter = match operations::filter(selection, known, now) {
             Ok(filter) => Arc::new(filter),
             Err(problem) => return Ok(Err(problem)),
         };
@@ -424,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             return Ok(vec![end(done)]);
         }
         self.shared.context.wake.expect_retry();
+        let destination = destination.iter().flat_map(|name| domain_spellings(name)).collect();
         let filter = Arc::new(Filter { destination, ..Filter::default() });
         let mut after = None;
         loop {

@@ -63,6 +63,16 @@ impl Bench {
     }
 
     fn put_as(&self, from: &str, to: &[&str], change: impl Fn(&mut Envelope)) -> MessageId {
+        self.put_by(Origin::LocalUser(7), from, to, change)
+    }
+
+    fn put_by(
+        &self,
+        origin: Origin,
+        from: &str,
+        to: &[&str],
+        change: impl Fn(&mut Envelope),
+    ) -> MessageId {
         let id = self.spool.new_id();
         let from = ReversePath::parse(&format!("<{from}>")).unwrap();
         let to = to.iter().map(|to| Recipient::new(to.parse().unwrap())).collect();
@@ -72,7 +82,7 @@ impl Bench {
             id,
             envelope,
             received_at: Timestamp::from_millis(1_795_500_000_000),
-            origin: Origin::LocalUser(7),
+            origin,
             prefix: b"Received: by us\r\n".to_vec(),
             content: Content::Memory(b"Subject: secret\r\n\r\nbody\r\n".to_vec()),
             held_for: None,

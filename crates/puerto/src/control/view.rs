@@ -8,7 +8,7 @@ use puerto_smtp::{Domain, Return, ReversePath, TlsWish};
 use puerto_spool::{Attempt, Entry, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ordering::{OrderView, Pauses};
+use super::ordering::{OrderView, Pauses, tried_at};
 use crate::cause::Cause;
 use crate::queue::Lanes;
 
@@ -249,12 +249,13 @@ impl<'a> BriefRecipient<'a> {
         (from, pauses): (&ReversePath, &Pauses),
     ) -> Self {
         let (state, next) = match status.state {
-            RecipientState::Due(at) => (State::Waiting, Some(at.as_millis())),
+            RecipientState::Due(at) => (State::Waiting, Some(at)),
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
-        let paused = pauses
-            .of_recipient(from, status)
+        let pause = pauses.of_recipient(from, status);
+        let next = next.and_then(|at| tried_at(at, pause)).map(Timestamp::as_millis);
+        let paused = pause
             .map(|(number, until)| BriefPause { number, until: until.map(Timestamp::as_millis) });
         let last = status.last();
         let kept = |attempt: &'a Attempt| attempt.cause.as_str();
@@ -326,8 +327,9 @@ impl MessageView {
 
 impl RecipientView {
     fn new(status: &RecipientStatus, (from, pauses): (&ReversePath, &Pauses)) -> Self {
+        let pause = pauses.of_recipient(from, status);
         let (state, next_attempt) = match status.state {
-            RecipientState::Due(at) => (State::Waiting, Some(time(at))),
+            RecipientState::Due(at) => (State::Waiting, tried_at(at, pause).map(time)),
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
@@ -336,7 +338,7 @@ impl RecipientView {
             state,
             attempts: status.attempts,
             next_attempt,
-            paused: pauses.of_recipient(from, status).map(|(number, _)| number),
+            paused: pause.map(|(number, _)| number),
             last: status.last().map(AttemptView::new),
             attempts_list: status.story.iter().map(AttemptView::new).collect(),
         }

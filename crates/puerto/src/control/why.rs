@@ -14,9 +14,9 @@ use super::operations::Problem;
 use super::ordering::{OrderView, Pauses};
 use super::server::Context;
 use super::view::{self, MessageView};
-use crate::config::distance;
+use crate::config::{distance, domain_spellings};
 use crate::history::fact::Fact;
-use crate::history::{Happened, Key};
+use crate::history::{Happened, History, Key};
 
 /// Messages that are shown of those that fit.
 const MOST: usize = 50;
@@ -140,6 +140,11 @@ pub(super) fn why(context: &Context, what: &str, asker: Asker) -> Result<Told, P
 /// Forgets all finished messages from or to an address.
 pub(super) fn forget(context: &Context, address: &str) -> Result<u64, Problem> {
     let Some(history) = &context.history else { return Ok(0) };
+    let spellings = domain_spellings(address).into_iter();
+    spellings.map(|address| forget_one(context, history, &address)).sum()
+}
+
+fn forget_one(context: &Context, history: &History, address: &str) -> Result<u64, Problem> {
     let (mut forgotten, mut waiting) = (0, BTreeSet::new());
     loop {
         // What still waits stays among those that are found.
@@ -181,10 +186,10 @@ fn candidates(context: &Context, what: &str) -> Result<Vec<MessageId>, Problem> 
         }
     }
     // What waits may be older than the history.
-    if ids.is_empty()
-        && let Some(address) = addresses.first()
-    {
-        ids = waiting(context, address)?;
+    for address in &addresses {
+        if ids.is_empty() {
+            ids = waiting(context, address)?;
+        }
     }
     Ok(ids)
 }
@@ -199,8 +204,8 @@ fn waiting(context: &Context, address: &str) -> Result<Vec<MessageId>, Problem> 
             || recipients.any(|status| is_it(&status.recipient.address))
     };
     for filter in [
-        Filter { to: Some(address.to_owned()), ..Filter::default() },
-        Filter { from: Some(address.to_owned()), ..Filter::default() },
+        Filter { to: vec![address.to_owned()], ..Filter::default() },
+        Filter { from: vec![address.to_owned()], ..Filter::default() },
     ] {
         let mut after = None;
         loop {
@@ -222,7 +227,8 @@ fn waiting(context: &Context, address: &str) -> Result<Vec<MessageId>, Problem> 
 fn addresses(context: &Context, bare: &str) -> Vec<String> {
     if bare.contains('@') {
         let kept = Address::parse(bare).map(|address| address.to_string());
-        return [Ok(bare.to_owned()), kept].into_iter().flatten().collect();
+        let spelt = [Ok(bare.to_owned()), kept].into_iter().flatten();
+        return spelt.flat_map(|address| domain_spellings(&address)).collect();
     }
     let config = context.config.get();
     let domains = config.domains.iter().chain(&config.origin);

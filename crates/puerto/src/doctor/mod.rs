@@ -29,6 +29,7 @@ use crate::finding::Finding;
 use crate::lang::{Said, Text};
 
 pub use report::Report;
+pub use users::default_user;
 
 /// There where systemd is the first process.
 const MANAGED: &str = "/run/systemd/system";

@@ -27,9 +27,6 @@ kinds! {
         "", "";
 }
 
-/// By which a service manager has our addresses for us.
-const MANAGERS: [&str; 2] = ["systemd", "init"];
-
 pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
     let mut section = Section::new("ports", Text::new("ports", "puertos"));
     let listen = &machine.config.listen;
@@ -41,13 +38,12 @@ pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
     for &address in listen.all() {
         let port = address.port();
         let holders = processes::listening(address);
-        let is_ours = holders.iter().any(|program| is_named(program, machine.program, &["puerto"]));
-        let stranger = holders.iter().find(|program| {
-            !is_named(program, machine.program, &["puerto"])
-                && !is_named(program, machine.program, &MANAGERS)
-        });
+        let is_held = holders.iter().any(|program| is_ours(program, machine.program));
+        let stranger = holders
+            .iter()
+            .find(|program| !is_ours(program, machine.program) && !processes::is_manager(program));
         let found = match stranger {
-            Some(program) if !is_ours => Some(taken(&root, &servers, program, &restart)),
+            Some(program) if !is_held => Some(taken(&root, &servers, program, &restart)),
             _ if matches!(machine.daemon, Daemon::Runs(_))
                 && !processes::is_listened_on(address) =>
             {
@@ -82,9 +78,8 @@ fn of_port(finding: Finding, port: u16) -> Finding {
     Finding { subject: Some(format!("tcp/{port}")), ..finding }
 }
 
-fn is_named(program: &Path, ours: &Path, names: &[&str]) -> bool {
-    let name = program.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| names.contains(&name)) || (names == ["puerto"] && program == ours)
+fn is_ours(program: &Path, ours: &Path) -> bool {
+    program == ours || program.file_name().is_some_and(|name| name == "puerto")
 }
 
 fn taken(root: &Root, servers: &[Service], program: &Path, restart: &str) -> Finding {

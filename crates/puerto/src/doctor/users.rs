@@ -6,7 +6,7 @@ use nix::unistd::{Group, User};
 
 use super::{Section, word};
 use crate::config::Config;
-use crate::finding::kinds;
+use crate::finding::{Finding, kinds};
 use crate::lang::{Text, said};
 
 kinds! {
@@ -55,7 +55,7 @@ pub(super) fn look(config: &Config) -> Section {
                 true => said!("systemd-sysusers", "systemd-sysusers"),
                 false => finding.remedy.clone(),
             };
-            found.push(crate::finding::Finding { remedy, ..finding });
+            found.push(Finding { remedy, ..finding });
         }
         Ok(Some(known)) => {
             section.seen =
@@ -68,9 +68,13 @@ pub(super) fn look(config: &Config) -> Section {
         }
         Err(_) => {}
     }
-    let default = config.local.default_user.as_str();
-    if !default.is_empty() && matches!(User::from_name(default), Ok(None)) {
-        found.push(NO_DEFAULT.put("user", word(default)));
-    }
+    found.extend(default_user(config));
     section
+}
+
+/// That the user is missing as whom commands of root's are run, if so.
+pub fn default_user(config: &Config) -> Option<Finding> {
+    let user = config.local.default_user.as_str();
+    let is_missing = !user.is_empty() && matches!(User::from_name(user), Ok(None));
+    is_missing.then(|| NO_DEFAULT.put("user", word(user)))
 }

@@ -95,9 +95,9 @@ fn users() -> Vec<Uid> {
     users
 }
 
-// `nobody` is whoever has no number here, and a user whom systemd makes for as long as a
-// service runs leaves the number to the next one.
-fn is_for(uid: Uid) -> bool {
+/// Whether a user is given a folder. `nobody` is whoever has no number here, and a user whom
+/// systemd makes for as long as a service runs leaves the number to the next one.
+pub fn is_for(uid: Uid) -> bool {
     !matches!(uid.as_raw(), 61_184..=65_519 | 65_534 | 65_535 | u32::MAX)
 }
 

@@ -6,7 +6,7 @@ use puerto_smtp::ReversePath;
 
 use super::Source;
 use super::prepare::Work;
-use crate::config::sender_matches;
+use crate::config::{means_account, sender_matches};
 
 /// Fields that lists and newsletters have (RFC 2919, RFC 2369), and no letter to one.
 const OF_LISTS: [&str; 2] = ["List-Id", "List-Unsubscribe"];
@@ -35,7 +35,7 @@ fn is_named(names: &[String], reverse_path: &ReversePath, source: &Source) -> bo
     };
     names.iter().any(|name| match name.contains('@') {
         true => sender_matches(name, reverse_path),
-        false => account.is_some_and(|account| account.eq_ignore_ascii_case(name)),
+        false => account.is_some_and(|account| means_account(name, account, &[])),
     })
 }
 

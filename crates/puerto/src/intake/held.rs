@@ -59,7 +59,7 @@ impl Intake {
         let recipients = message.envelope.recipients.iter().map(|recipient| &recipient.address);
         let elsewhere = recipients.filter(|address| !route::is_local(&config, address.domain()));
         let now = message.received_at;
-        let over = self.caps.count(&config.caps, sending, elsewhere, now);
+        let over = self.caps.count((&config.caps, &config.domains), sending, elsewhere, now);
         let at_once = over.as_ref().is_some_and(|over| over.is_first);
         if let Some(octets) = self.caps.to_be_written(now, at_once) {
             let path = self.caps.path().to_owned();

@@ -272,7 +272,9 @@ impl Intake {
             Origin::Account { name, .. } => Some(name.as_str()),
             Origin::Client(_) | Origin::LocalUser(_) | Origin::Internal => None,
         };
-        let order = orders.hold_of(&message.envelope, (size, account), self.now());
+        let config = self.context.config.get();
+        let handed = (size, account, &*config.domains);
+        let order = orders.hold_of(&message.envelope, handed, self.now());
         if let (None, Some(number)) = (&message.held_for, order) {
             let cause = Cause::HeldByOrder { number: number.to_string() };
             self.notice(message.id, &cause);

@@ -62,6 +62,16 @@ impl Language {
         asked.or_else(of_environment).unwrap_or_default()
     }
 
+    /// What a person has answered to a question of yes or no; `None`: neither. English words
+    /// are understood by everybody, Spanish ones where the question was Spanish.
+    pub fn answer(self, text: &str) -> Option<bool> {
+        match (text.trim().to_lowercase().as_str(), self) {
+            ("y" | "yes", _) | ("s" | "si" | "sí" | "si\u{301}", Self::Spanish) => Some(true),
+            ("n" | "no", _) => Some(false),
+            _ => None,
+        }
+    }
+
     /// [`Language::choose`] with this process's environment.
     pub fn of_process(asked: Option<Self>) -> Self {
         Self::choose(asked, |name| std::env::var(name).ok())
@@ -378,6 +388,27 @@ pub fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `s` removed a hundred messages where the question was English.
+    #[test]
+    fn a_word_is_a_yes_in_the_language_of_the_question() {
+        let (english, spanish) = (Language::English, Language::Spanish);
+        for (word, in_english, in_spanish) in [
+            ("y", Some(true), Some(true)),
+            (" YES\n", Some(true), Some(true)),
+            ("s", None, Some(true)),
+            ("S\u{cd}", None, Some(true)),
+            ("no", Some(false), Some(false)),
+            ("", None, None),
+            ("maybe", None, None),
+        ] {
+            assert_eq!(
+                (english.answer(word), spanish.answer(word)),
+                (in_english, in_spanish),
+                "{word}"
+            );
+        }
+    }
 
     #[test]
     fn the_environment_chooses_unless_a_language_was_asked_for() {

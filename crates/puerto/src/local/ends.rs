@@ -6,14 +6,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use puerto_smtp::Address;
+use puerto_smtp::{Address, LocalPart};
 
+use super::account::Account;
 use super::aliases::{Aliases, Target, on_line};
-use super::directory::OtherNames;
-use super::expansion::{Expander, Resolution};
+use super::directory::{OtherNames, Standing};
+use super::expansion::{Expander, Resolution, UserBox};
 use super::watched::{Names, read};
+use crate::cause::Cause;
 use crate::config::{Config, Who};
-use crate::lang::{Said, said};
+use crate::lang::{Said, said, said_of};
 use crate::rights::{self, Identity};
 use crate::route;
 
@@ -38,18 +40,119 @@ pub fn dead_ends(
     })
 }
 
-/// Whether mail to postmaster comes to the mailbox of `root`, read as the service's user would.
-pub fn root_reads_postmaster(config: &Arc<Config>, service: Option<&Identity>) -> io::Result<bool> {
-    rights::act(service, || {
+/// Somebody whom the server itself, or this machine, writes to: who has that mail in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    /// The key by which that can be changed.
+    pub key: &'static str,
+    /// The address that is written to.
+    pub address: Address,
+    /// Whether somebody has it.
+    pub standing: Standing,
+    /// Names that nobody has, or that lead in a circle.
+    pub missing: Vec<String>,
+}
+
+impl Reader {
+    /// That nobody has it, since there is nobody at the end.
+    pub fn nobody(&self) -> Said {
+        said!(
+            "mail to {address} comes to nobody, as there is no {who}: notices of this server are lost",
+            "el correo a {address} no llega a nadie, pues no existe {who}: los avisos de este \
+             servidor se pierden";
+            address = self.address, who = self.missing.join(", ")
+        )
+    }
+
+    /// The same, since the LMTP server knows none of these.
+    pub fn unknown(&self, whom: &[Address]) -> Said {
+        said!(
+            "mail to {address} comes to nobody, as the LMTP server does not know {who}: notices of \
+             this server are lost, and strangers' mail comes back to them",
+            "el correo a {address} no llega a nadie, pues el servidor LMTP no conoce a {who}: los \
+             avisos de este servidor se pierden y el correo ajeno vuelve a quien lo envió";
+            address = self.address, who = listed(whom)
+        )
+    }
+
+    /// That the LMTP server could not be asked about these, and why not.
+    pub fn not_asked(&self, whom: &[Address], why: &Cause) -> Said {
+        said_of!(
+            "whether the LMTP server knows {who}, who gets the mail to {address}, could not be \
+             asked: {why}",
+            "no se ha podido preguntar si el servidor LMTP conoce a {who}, que recibe el correo a \
+             {address}: {why}";
+            who = Said::words(listed(whom)), address = Said::words(self.address.to_string()),
+            why = why.said()
+        )
+    }
+}
+
+fn listed(whom: &[Address]) -> String {
+    whom.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Who has postmaster's mail and root's, aliases followed as delivery does and read as the
+/// service's user would. Whoever is elsewhere is not known here. The error is that of the
+/// aliases, or of the system's users.
+pub fn readers(config: &Arc<Config>, service: Option<&Identity>) -> io::Result<Vec<Reader>> {
+    let at_home = |name: &str| {
+        let domain = config.domains.first()?.clone();
+        Some(Address::new(LocalPart::parse(name).ok()?, domain))
+    };
+    let whom = [
+        ("postmaster", config.postmaster.clone()),
+        ("local.postmaster", at_home("postmaster")),
+        ("local.aliases", at_home("root")),
+    ];
+    let whom = whom.into_iter().filter_map(|(key, address)| Some((key, address?)));
+    let here: Vec<_> =
+        whom.filter(|(_, address)| route::is_here(config, address.domain())).collect();
+    let found = rights::act(service, || {
         let (text, owner) = match read(&config.local.aliases) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
             found => found?,
         };
         let aliases = Arc::new(<Aliases as Names>::parse(&text, owner));
         let names = OtherNames::of_files(config, aliases);
-        let found = Expander::new(&names).name("postmaster")?;
-        Ok(found.boxes.iter().any(|known| known.user == "root"))
-    })
+        let follow = |(_, address): &(_, Address)| Expander::new(&names).recipient(address);
+        here.iter().map(follow).collect::<io::Result<Vec<_>>>()
+    })?;
+    let mut readers: Vec<Reader> = Vec::new();
+    for ((key, address), found) in here.into_iter().zip(found) {
+        let around = found.circles.iter().flatten();
+        let missing: Vec<String> = found.missing.iter().chain(around).cloned().collect();
+        let may_forward = found.boxes.iter().any(forwards);
+        let standing = match found.standing(config) {
+            Standing::Asked(whom)
+                if may_forward
+                    || whom.iter().any(|one| route::is_relayed(config, one.domain())) =>
+            {
+                Standing::Known
+            }
+            standing => standing,
+        };
+        let reader = Reader { key, address, standing, missing };
+        let is_same = |known: &Reader| {
+            (&known.standing, &known.missing) == (&reader.standing, &reader.missing)
+        };
+        // What ends with somebody of whom it has been told is told once.
+        if !readers.iter().any(is_same) {
+            readers.push(reader);
+        }
+    }
+    Ok(readers)
+}
+
+// A user's `.forward` has its say before an LMTP server. Where it cannot be seen, there may be one.
+fn forwards(user_box: &UserBox) -> bool {
+    let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    let forward = match Account::find(&user_box.user) {
+        Ok(Some(account)) => std::fs::symlink_metadata(account.home.join(".forward")),
+        Ok(None) => return false,
+        Err(_) => return true,
+    };
+    user_box.forward && !forward.is_err_and(|error| missing.contains(&error.kind()))
 }
 
 fn told(names: &OtherNames, aliases: &Aliases) -> io::Result<Vec<Said>> {
@@ -241,6 +344,62 @@ mod tests {
             told[0].ends_with("`x@example.org` → `y@example.org` → `x@example.org`"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn whoever_reads_postmasters_mail_is_followed_to_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |aliases: &str, text: &str| {
+            std::fs::write(dir.path().join("aliases"), aliases).unwrap();
+            let file = dir.path().join("aliases");
+            let text =
+                format!("hostname = \"mail.example.com\"\ndomains = [\"example.com\"]\n{text}\n");
+            let mut config = Config::parse(&text, "test").unwrap();
+            config.local.aliases = file;
+            let readers = readers(&Arc::new(config), None).unwrap();
+            let told = readers.into_iter().map(|reader| match reader.standing {
+                Standing::Known => format!("{} known", reader.key),
+                Standing::Unknown => format!("{} ?{}", reader.key, reader.missing.join(" ")),
+                Standing::Asked(whom) => {
+                    let whom: Vec<_> = whom.iter().map(ToString::to_string).collect();
+                    format!("{} {}", reader.key, whom.join(" "))
+                }
+            });
+            told.collect::<Vec<_>>().join(", ")
+        };
+        let lmtp = "[local]\nmailbox = \"lmtp:/run/lmtp\"";
+        for (aliases, text, expected) in [
+            ("", "", "local.postmaster known"),
+            ("postmaster: root\nroot: no-such\n", "", "local.postmaster ?no-such"),
+            ("postmaster: root, no-such\n", "", "local.postmaster known"),
+            ("postmaster: a\na: b\nb: a\n", "", "local.postmaster ?a b, local.aliases known"),
+            (
+                "",
+                "postmaster = \"no-such@example.com\"",
+                "postmaster ?no-such, local.postmaster known",
+            ),
+            ("", "postmaster = \"ops@elsewhere.example\"", "local.postmaster known"),
+            (
+                "",
+                "[local]\npostmaster = \"no-such\"",
+                "local.postmaster ?no-such, local.aliases known",
+            ),
+            ("", "[local]\npostmaster = \"ops@elsewhere.example\"", "local.postmaster known"),
+            ("", lmtp, "local.postmaster root@example.com"),
+            ("postmaster: root\nroot: ana\n", lmtp, "local.postmaster ana@example.com"),
+            (
+                "postmaster: ana\n",
+                lmtp,
+                "local.postmaster ana@example.com, local.aliases root@example.com",
+            ),
+            (
+                "postmaster: /dev/null\nroot: root\n",
+                lmtp,
+                "local.postmaster known, local.aliases root@example.com",
+            ),
+        ] {
+            assert_eq!(of(aliases, text), expected, "{aliases:?} {text}");
+        }
     }
 
     #[test]

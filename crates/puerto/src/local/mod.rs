@@ -39,7 +39,7 @@ mod watched;
 pub use aliases::alias_warnings;
 pub use delivery::Mailboxes;
 pub use directory::{Directory, Standing, candidates, lane};
-pub use ends::{circles_of_virtual, dead_ends, root_reads_postmaster};
+pub use ends::{Reader, circles_of_virtual, dead_ends, readers};
 pub use lmtp::lmtp_server;
 pub use table::{broken_lines, table_warnings};
 pub use watched::{Names, Owner, Watched};

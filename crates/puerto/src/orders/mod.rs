@@ -12,7 +12,9 @@ use puerto_spool::Timestamp;
 use puerto_spool::clock::Clock;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Login, NextHop, Route, domain_matches, sender_matches};
+use crate::config::{
+    Config, Login, NextHop, Route, domain_matches, means_account, sender_matches, whole_domain,
+};
 use crate::lang::{Said, said};
 
 /// An order, as the store keeps it.
@@ -73,16 +75,33 @@ pub enum What {
 }
 
 impl What {
+    /// The same with its domains as queue and history have them: without the final dot that a zone
+    /// file gives them.
+    #[must_use]
+    pub fn without_final_dots(mut self) -> Self {
+        let (to, from) = match &mut self {
+            Self::Pause { to, from } | Self::Reroute { to, from, .. } => (Some(to), from.as_mut()),
+            Self::Hold { to, from, .. } => (to.as_mut(), from.as_mut()),
+        };
+        for text in [to, from].into_iter().flatten() {
+            if text.ends_with('.') {
+                text.pop();
+            }
+        }
+        self
+    }
+
     /// Why it cannot be.
     pub fn fault(&self) -> Option<Said> {
         let is_domain = |text: &str| {
             let name = text.strip_prefix("*.").unwrap_or(text);
             text == "*" || Domain::parse(name).is_ok()
         };
+        // An order looks at whole names: what looks like a pattern would do nothing.
+        let is_address =
+            |text: &str| !text.contains(['*', '?']) && puerto_smtp::Address::parse(text).is_ok();
         let is_sender = |text: &str| {
-            let domain = text.strip_prefix('@');
-            text == "<>"
-                || domain.map_or_else(|| puerto_smtp::Address::parse(text).is_ok(), is_domain)
+            text == "<>" || whole_domain(text).map_or_else(|| is_address(text), is_domain)
         };
         let (to, from) = match self {
             Self::Pause { to, from } | Self::Reroute { to, from, .. } => (Some(to), from),
@@ -111,10 +130,14 @@ impl What {
                 "which mail is to be held? Say --to, --from, --account or --larger",
                 "¿qué correo se ha de retener? Indique --to, --from, --account o --larger"
             )),
-            Self::Hold { account: Some(account), .. } if account.trim().is_empty() => Some(said!(
-                "an account has a name: say which",
-                "una cuenta tiene un nombre: indique cuál"
-            )),
+            Self::Hold { account: Some(account), .. }
+                if account.trim().is_empty() || account.contains(['*', '?']) =>
+            {
+                Some(said!(
+                    "`{account}` is no account's name: say which one is meant",
+                    "`{account}` no es el nombre de ninguna cuenta: indique cuál"; account = account
+                ))
+            }
             Self::Hold { .. } | Self::Pause { .. } => None,
         }
     }
@@ -290,11 +313,11 @@ impl Standing {
         paused.max_by_key(|(_, until)| until.map_or(i64::MAX, Timestamp::as_millis))
     }
 
-    /// The number of the order by which new mail is held, if there is one.
+    /// The number of the order by which new mail is held, if there is one; `domains` are ours.
     pub fn hold_of(
         &self,
         envelope: &Envelope,
-        (size, account): (u64, Option<&str>),
+        (size, account, domains): (u64, Option<&str>, &[Domain]),
         now: Timestamp,
     ) -> Option<u64> {
         if !self.has_holds {
@@ -310,7 +333,7 @@ impl Standing {
                     })
                 }) && from.as_ref().is_none_or(|from| sender_matches(from, &envelope.reverse_path))
                     && name.as_ref().is_none_or(|name| {
-                        account.is_some_and(|account| account.eq_ignore_ascii_case(name))
+                        account.is_some_and(|account| means_account(name, account, domains))
                     })
                     && larger.is_none_or(|larger| size > larger)
             }

@@ -68,7 +68,9 @@ fn new_mail_is_held_that_fits_all_of_an_order() {
         (hold(None, Some("@shop.example"), None, Some(1000)), None),
         (hold(None, None, Some("ana"), None), Some(60)),
         (hold(Some("@example.org"), None, None, None), None),
+        (hold(None, None, Some("Luis@Example.com"), None), None),
     ]);
+    let domains = [Domain::parse("example.com").unwrap()];
     for (from, to, size, account, expected) in [
         ("a@x.example", "boss@example.net", 1, None, Some(1)),
         ("a@x.example", "other@example.net", 1, None, None),
@@ -76,6 +78,9 @@ fn new_mail_is_held_that_fits_all_of_an_order() {
         ("a@shop.example", "x@example.net", 1001, None, Some(2)),
         ("a@x.example", "x@example.net", 1, Some("Ana"), Some(3)),
         ("a@x.example", "x@example.net", 1, Some("bob"), None),
+        ("a@x.example", "x@example.net", 1, Some("luis"), Some(5)),
+        ("a@x.example", "x@example.net", 1, Some("luis@example.com"), Some(5)),
+        ("a@x.example", "x@example.net", 1, Some("luis@example.net"), None),
         ("", "x@example.org", 1, None, Some(4)),
     ] {
         let recipients = vec![
@@ -83,7 +88,11 @@ fn new_mail_is_held_that_fits_all_of_an_order() {
             Recipient::new(Address::parse(to).unwrap()),
         ];
         let envelope = Envelope::new(sender(from), recipients);
-        assert_eq!(orders.get().hold_of(&envelope, (size, account), NOW), expected, "{from} {to}");
+        assert_eq!(
+            orders.get().hold_of(&envelope, (size, account, &domains), NOW),
+            expected,
+            "{from} {to}"
+        );
     }
 }
 
@@ -127,14 +136,39 @@ fn the_way_is_the_same_configuration_until_something_changes() {
 }
 
 #[test]
+fn a_final_dot_is_taken_off_wherever_a_domain_ends() {
+    for (given, expected) in [
+        (
+            pause("*.example.net.", Some("@shop.example.")),
+            pause("*.example.net", Some("@shop.example")),
+        ),
+        (pause("*", Some("<>")), pause("*", Some("<>"))),
+    ] {
+        assert_eq!(given.without_final_dots(), expected);
+    }
+    let hold =
+        |to: &str| What::Hold { to: some(to), from: None, account: some("a."), larger: None };
+    assert_eq!(hold("a@b.example.").without_final_dots(), hold("a@b.example"));
+}
+
+#[test]
 fn what_cannot_be_ordered_is_said() {
-    let hold = What::Hold { to: None, from: None, account: None, larger: None };
+    let hold = |from: Option<&str>, account: Option<&str>| What::Hold {
+        to: None,
+        from: from.map(str::to_owned),
+        account: account.map(str::to_owned),
+        larger: None,
+    };
     let reroute = |via: &str| What::Reroute { to: "a.example".into(), from: None, via: via.into() };
     for (what, word) in [
         (pause("not a domain", None), "no domain"),
         (pause("user@example.net", None), "no domain"),
         (pause("example.net", Some("shop.example")), "no sender"),
-        (hold.clone(), "--account"),
+        // Conditions take patterns, and orders whole names.
+        (pause("example.net", Some("news-*@shop.example")), "no sender"),
+        (hold(None, Some("shop-*")), "no account"),
+        (hold(None, Some(" ")), "no account"),
+        (hold(None, None), "--account"),
         (reroute("192.0.2.1"), "brackets"),
     ] {
         let fault = what.fault().unwrap().to_string();
@@ -142,9 +176,9 @@ fn what_cannot_be_ordered_is_said() {
     }
     let recipient =
         What::Hold { to: some("a@b.example"), from: some("<>"), account: None, larger: None };
-    for what in
-        [pause("*", None), pause("*.example", Some("<>")), recipient, reroute("[a.example]")]
-    {
+    let of_all = hold(Some("*@shop.example"), None);
+    let named = pause("*.example", Some("<>"));
+    for what in [pause("*", None), named, recipient, of_all, reroute("[a.example]")] {
         assert!(what.fault().is_none(), "{what:?}");
     }
 }

@@ -110,7 +110,7 @@ impl Sources {
             return Ok(Arc::clone(direct));
         }
         let from = (whose.reverse_path, whose.account);
-        let order = source::order(&config.sources, from, &whose.id.to_string());
+        let order = source::order(config, from, &whose.id.to_string());
         if order.is_empty() {
             return Ok(Arc::clone(direct));
         }

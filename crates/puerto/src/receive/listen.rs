@@ -15,7 +15,7 @@ use puerto_smtp::limits::ServerTimeouts;
 use socket2::{Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -203,6 +203,8 @@ impl Listeners {
         let mut line = Vec::new();
         reply.write_to(&mut line);
         let reply = line;
+        let room = room_for_clients().min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(room));
         let mut doors = JoinSet::new();
         for (service, listener) in &self.tcp {
             let opened = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
@@ -210,12 +212,12 @@ impl Listeners {
             let words = if *service == Service::Submissions { Vec::new() } else { reply.clone() };
             if let Ok(listener) = opened {
                 let next = move |context: &mut Knocking<'_>| listener.poll_accept(context);
-                doors.spawn(dismiss_all(next, words));
+                doors.spawn(dismiss_all(next, words, Arc::clone(&room)));
             }
         }
         if let Ok(listener) = self.unix.try_clone().and_then(tokio::net::UnixListener::from_std) {
             let next = move |context: &mut Knocking<'_>| listener.poll_accept(context);
-            doors.spawn(dismiss_all(next, reply));
+            doors.spawn(dismiss_all(next, reply, room));
         }
         while doors.join_next().await.is_some() {}
         std::future::pending().await
@@ -252,16 +254,24 @@ impl Listeners {
 /// Whoever waits for somebody to come.
 type Knocking<'a> = std::task::Context<'a>;
 
-// Says the same to all who come; `next` says who it is, and where from.
+// Says the same to all who come, as long as there is room to wait until they have heard it;
+// `next` says who it is, and where from.
 async fn dismiss_all<C: AsyncRead + AsyncWrite + Unpin + Send + 'static, A>(
     mut next: impl FnMut(&mut Knocking<'_>) -> Poll<io::Result<(C, A)>>,
     words: Vec<u8>,
+    room: Arc<Semaphore>,
 ) {
     loop {
-        match poll_fn(&mut next).await {
-            Ok((client, _)) => drop(tokio::spawn(dismiss(client, words.clone()))),
-            Err(_) => sleep(REST).await,
-        }
+        let Ok((client, _)) = poll_fn(&mut next).await else {
+            sleep(REST).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let words = words.clone();
+        tokio::spawn(async move {
+            dismiss(client, words).await;
+            drop(place);
+        });
     }
 }
 

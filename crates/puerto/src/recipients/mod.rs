@@ -17,11 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::cause::Cause;
-use crate::config::{Live, Mailbox};
+use crate::config::{Config, Live, Mailbox};
 use crate::deliver::{Judged, Remote};
 use crate::local::{self, Directory, Standing};
 use crate::route::{self, Router, Routing};
 use listed::Listed;
+
+pub use listed::broken_lines;
 
 /// How long an answer is taken at its word.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
@@ -129,14 +131,9 @@ impl Recipients {
         };
         let config = self.config.get();
         if !route::is_relayed(&config, address.domain()) {
-            if !matches!(config.local.mailbox, Mailbox::Lmtp(_)) {
-                return Judged::Taken;
-            }
-            let target = tokio::task::spawn_blocking(move || local::lmtp_server(&config)).await;
-            return match target {
-                Ok(Ok(target)) => remote.ask_lmtp(&target, address).await,
-                Ok(Err(cause)) => Judged::Unsaid(cause),
-                Err(_) => Judged::Unsaid(Cause::InternalError {}),
+            return match config.local.mailbox {
+                Mailbox::Lmtp(_) => ask_lmtp(config, remote, address).await,
+                _ => Judged::Taken,
             };
         }
         match router.route(&ReversePath::Null, address.domain()).await {
@@ -148,6 +145,16 @@ impl Recipients {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the LMTP server that has this machine's mailboxes.
+pub async fn ask_lmtp(config: Arc<Config>, remote: &Remote, address: &Address) -> Judged {
+    let target = tokio::task::spawn_blocking(move || local::lmtp_server(&config)).await;
+    match target {
+        Ok(Ok(target)) => remote.ask_lmtp(&target, address).await,
+        Ok(Err(cause)) => Judged::Unsaid(cause),
+        Err(_) => Judged::Unsaid(Cause::InternalError {}),
     }
 }
 

@@ -6,7 +6,7 @@ use puerto_smtp::ReversePath;
 use super::random::Random;
 use super::{DestinationKey, Guard, Leaving, Plan, family};
 use crate::cause::Cause;
-use crate::config::Source;
+use crate::config::{Config, Source};
 
 impl Plan {
     /// The same from one of several addresses: a lane of its own, for what is learnt of a
@@ -36,12 +36,9 @@ impl Plan {
 ///
 /// Each message draws for each source (rendezvous hashing): which one is first depends on
 /// these two alone, so that another source more or less moves no other message.
-pub fn order(
-    sources: &[Source],
-    (reverse_path, account): (&ReversePath, Option<&str>),
-    message: &str,
-) -> Vec<usize> {
-    let named = |source: &Source| source.is_for(reverse_path, account);
+pub fn order(config: &Config, whose: (&ReversePath, Option<&str>), message: &str) -> Vec<usize> {
+    let sources = &config.sources;
+    let named = |source: &Source| source.is_for(whose, &config.domains);
     let is_named = sources.iter().any(named);
     let fits = |source: &Source| if is_named { named(source) } else { !source.is_for_some() };
     let mut drawn: Vec<(f64, usize)> = sources
@@ -71,21 +68,15 @@ fn draw(source: &Source, message: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
-    fn sources(text: &str) -> Vec<Source> {
-        Config::parse(text, "puerto.toml").unwrap().sources
+    fn sources(text: &str) -> Config {
+        Config::parse(&format!("domains = [\"example.com\"]\n{text}"), "puerto.toml").unwrap()
     }
 
-    fn first(
-        sources: &[Source],
-        from: &str,
-        account: Option<&str>,
-        message: &str,
-    ) -> Option<String> {
+    fn first(config: &Config, from: &str, account: Option<&str>, message: &str) -> Option<String> {
         let from = ReversePath::parse(from).unwrap();
-        let order = order(sources, (&from, account), message);
-        order.first().and_then(|place| sources.get(*place)).map(|source| source.name.clone())
+        let order = order(config, (&from, account), message);
+        order.first().and_then(|place| config.sources.get(*place)).map(|source| source.name.clone())
     }
 
     const THREE: &str = "[[source]]\nname = \"main\"\nipv4 = \"192.0.2.1\"\n\
@@ -100,6 +91,7 @@ mod tests {
             ("<x@news.example.com>", None, "news"),
             ("<x@NEWS.example.com>", Some("ana"), "news"),
             ("<ana@example.com>", Some("Shop"), "shop"),
+            ("<ana@example.com>", Some("shop@example.com"), "main"),
             ("<>", None, "main"),
         ] {
             assert_eq!(first(&all, from, account, "id").as_deref(), Some(name), "{from}");

@@ -17,7 +17,9 @@ use puerto_mail::idn::name_in_ascii;
 use puerto_smtp::{Address, Domain, LocalPart, ReversePath};
 
 use super::{of_the_machine, only_one, outside};
-use crate::config::{AddressPattern, Config, Known, NextHopHost, Otherwise, in_ascii, same_user};
+use crate::config::{
+    AddressPattern, Config, Known, NextHopHost, Otherwise, in_ascii, means_account, same_user,
+};
 
 /// Who hands a message over.
 #[derive(Debug, Clone, Copy)]
@@ -87,18 +89,19 @@ impl<'a> Permission<'a> {
         signs: &'a dyn Fn(&Domain) -> bool,
     ) -> Self {
         let sender = &config.sender;
-        let of = |table: &'a [(String, Vec<AddressPattern>)], name: &str| {
-            let meant =
-                table.iter().filter(move |(who, _)| who == "*" || who.eq_ignore_ascii_case(name));
+        let of = |table: &'a [(String, Vec<AddressPattern>)], is_meant: &dyn Fn(&str) -> bool| {
+            let meant = table.iter().filter(|(who, _)| who == "*" || is_meant(who));
             meant.flat_map(|(_, list)| list).collect::<Vec<_>>()
         };
         let (standing, granted) = match submitter {
-            Submitter::User { uid, name } if is_person(uid) => {
-                (Standing::Person(name), of(&sender.users, name))
+            Submitter::User { uid, name } => {
+                let is_one = is_person(uid);
+                let standing = if is_one { Standing::Person(name) } else { Standing::Machine };
+                (standing, of(&sender.users, &|who| who.eq_ignore_ascii_case(name)))
             }
-            Submitter::User { name, .. } => (Standing::Machine, of(&sender.users, name)),
             Submitter::Account { name, addresses } => {
-                let granted = addresses.iter().chain(of(&sender.accounts, name));
+                let is_meant = |who: &str| means_account(who, name, &config.domains);
+                let granted = addresses.iter().chain(of(&sender.accounts, &is_meant));
                 (Standing::Person(name), granted.collect())
             }
             Submitter::Client(ip) => {

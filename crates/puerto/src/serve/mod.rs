@@ -14,6 +14,7 @@ mod notify;
 mod policies;
 mod prepared;
 mod privileges;
+mod readers;
 mod reload;
 mod reports;
 mod signals;
@@ -257,7 +258,7 @@ impl Daemon {
         let receiver = receive::Context {
             config: config.clone(),
             intake,
-            recipients: recipients(&config, &router, &remote),
+            recipients: recipients(&config, &router, &remote, &log),
             dns,
             tls,
             accounts: Accounts::new(config.clone(), clock),
@@ -448,8 +449,16 @@ fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
 }
 
 // Knows who lives here, and asks the hosts behind us.
-fn recipients(config: &Live, router: &Arc<Router>, remote: &Arc<Remote>) -> Arc<Recipients> {
-    Arc::new(Recipients::new(config.clone()).asking(Arc::clone(router), Arc::clone(remote)))
+fn recipients(
+    config: &Live,
+    router: &Arc<Router>,
+    remote: &Arc<Remote>,
+    log: &MailLog,
+) -> Arc<Recipients> {
+    let recipients = Recipients::new(config.clone());
+    let recipients = Arc::new(recipients.asking(Arc::clone(router), Arc::clone(remote)));
+    tokio::spawn(readers::tell(config.clone(), Arc::clone(&recipients), log.clone()));
+    recipients
 }
 
 // Hands mail to other hosts, as one of those that share the queue.

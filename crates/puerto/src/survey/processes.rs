@@ -39,6 +39,12 @@ pub fn listening(address: SocketAddr) -> Vec<PathBuf> {
     programs(processes().filter(holds))
 }
 
+/// Whether a program keeps addresses for services until they start (systemd.socket(5)).
+pub fn is_manager(program: &Path) -> bool {
+    let name = program.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| matches!(name, "systemd" | "init"))
+}
+
 /// Whether anything listens there, whoever it is.
 pub fn is_listened_on(address: SocketAddr) -> bool {
     !sockets(address).is_empty()

@@ -91,12 +91,12 @@ fn counts_agree(bounds: Bounds) {
     }
     commit(&two, "late@d1.example").unwrap();
     let filters = [
-        Filter { to: Some("a@*".to_owned()), ..Filter::default() },
-        Filter { to: Some("other.example".to_owned()), ..Filter::default() },
-        Filter { from: Some("<>".to_owned()), ..Filter::default() },
-        Filter { from: Some("*".to_owned()), held: Some(false), ..Filter::default() },
-        Filter { ids: Some(vec![held]), to: Some("h@".to_owned()), ..Filter::default() },
-        Filter { account: Some("nobody".to_owned()), ..Filter::default() },
+        Filter { to: vec!["a@*".to_owned()], ..Filter::default() },
+        Filter { to: vec!["other.example".to_owned()], ..Filter::default() },
+        Filter { from: vec!["<>".to_owned()], ..Filter::default() },
+        Filter { from: vec!["*".to_owned()], held: Some(false), ..Filter::default() },
+        Filter { ids: Some(vec![held]), to: vec!["h@".to_owned()], ..Filter::default() },
+        Filter { account: vec!["nobody".to_owned()], ..Filter::default() },
     ];
     for (store, filter) in
         [&one, &two].into_iter().flat_map(|s| filters.iter().map(move |f| (s, f)))

@@ -170,7 +170,7 @@ fn what_cannot_be_read_is_set_aside_and_told_of_and_keeps_nobody_waiting() {
     );
     assert_eq!(
         again
-            .count(&Filter { to: Some("a@".into()), ..Filter::default() })
+            .count(&Filter { to: vec!["a@".into()], ..Filter::default() })
             .wait()
             .unwrap()
             .messages,

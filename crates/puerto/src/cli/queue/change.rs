@@ -300,7 +300,7 @@ fn confirmed((one, many): (Text, Text), count: usize, language: Language) -> Res
     eprint!("{} {} ", counted(one, many, count, language), YES_NO.of(language));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "s" | "sí" | "si"))
+    Ok(language.answer(&answer) == Some(true))
 }
 
 const YES_NO: Text = Text::new("[y/N]", "[s/N]");

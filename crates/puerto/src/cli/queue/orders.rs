@@ -10,6 +10,7 @@ use super::change::{self, Connect, Consent};
 use super::conditions::Conditions;
 use super::print::from_now;
 use super::{counted, usage};
+use crate::cause::Cause;
 use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{columns, json_document, print, printable, say, tell};
@@ -102,11 +103,17 @@ const TAKEN_BACK_ONE: Text = Text::new("1 order taken back", "1 orden retirada")
 const TAKEN_BACK: Text = Text::new("{count} orders taken back", "{count} órdenes retiradas");
 const NO_ORDER: Text = Text::new("there is no order {number}", "no hay ninguna orden {number}");
 const STILL_HELD: Text = Text::new(
-    "what they held stays held: `puerto queue list --held` shows all that is, `puerto queue release \
-     ID` releases it",
-    "lo que retuvieron sigue retenido: `puerto queue list --held` muestra todo lo que lo está, y \
-     `puerto queue release ID` lo libera",
+    "what was held by that stays held: `puerto queue release {ids}` releases it",
+    "lo que se retuvo por ello sigue retenido: `puerto queue release {ids}` lo libera",
 );
+const MUCH_HELD: Text = Text::new(
+    "what was held by that stays held: `puerto queue list --held` shows all that is, and for what; \
+     `puerto queue release ID` releases it",
+    "lo que se retuvo por ello sigue retenido: `puerto queue list --held` muestra todo lo que lo \
+     está y por qué; `puerto queue release ID` lo libera",
+);
+/// Messages that are named with the command that releases them.
+const MOST_NAMED: usize = 10;
 const LINE: Text = Text::new(
     "order {number}: {order}; given by uid {uid}; it ends {end}, or by `{command}`",
     "orden {number}: {order}; dada por el uid {uid}; termina {end}, o con `{command}`",
@@ -162,10 +169,10 @@ fn given(order: &OrderView, now: Timestamp, language: Language) -> String {
     GIVEN.with(language, &[("number", &number), ("order", &what), ("end", &end)])
 }
 
-/// Shows the orders that are meant.
+/// Shows the orders that are meant, or says that there are none of them.
 pub(in crate::cli) fn show(
     client: &mut Client,
-    is_meant: impl Fn(&What) -> bool,
+    (is_meant, none): (fn(&What) -> bool, Text),
     json: bool,
     language: Language,
 ) -> Result<Sysexit, Failure> {
@@ -175,7 +182,10 @@ pub(in crate::cli) fn show(
         let document = serde_json::json!({ "orders": orders });
         say(&json_document(&document).map_err(io::Error::from)?)?;
     } else {
-        print(&text(&orders, now(), columns(&io::stdout()), language))?;
+        match orders.as_slice() {
+            [] => say(none.of(language))?,
+            orders => print(&text(orders, now(), columns(&io::stdout()), language))?,
+        }
     }
     Ok(Sysexit::Ok)
 }
@@ -187,26 +197,55 @@ pub(super) fn rules(
     language: Language,
 ) -> Result<Sysexit, Failure> {
     if arguments.remove.is_empty() {
-        return show(client, |_| true, arguments.json, language);
+        return show(client, (|_| true, NONE), arguments.json, language);
     }
     let orders = client.orders()?;
     let done = client.take_back(&arguments.remove)?;
+    let holds = orders.iter().filter(|order| matches!(order.what, What::Hold { .. }));
+    let holds = holds.map(|order| order.number);
+    let holds: Vec<u64> = holds.filter(|number| arguments.remove.contains(number)).collect();
     if arguments.json {
         let document = serde_json::json!({ "changed": done.count, "missing": done.missing });
         say(&json_document(&document).map_err(io::Error::from)?)?;
     } else {
         say(&counted(TAKEN_BACK_ONE, TAKEN_BACK, done.count, language))?;
     }
-    let held = orders.iter().any(|order| {
-        matches!(order.what, What::Hold { .. }) && arguments.remove.contains(&order.number)
-    });
-    if held {
-        tell(&format!("puerto: {}", STILL_HELD.of(language)));
+    if !holds.is_empty() && !arguments.json {
+        let held = held_by(client, &holds)?;
+        still_held(&held, language).iter().for_each(|line| tell(&format!("puerto: {line}")));
     }
     for number in &done.missing {
         tell(&format!("puerto: {}", NO_ORDER.with(language, &[("number", number)])));
     }
     Ok(if done.missing.is_empty() { Sysexit::Ok } else { Sysexit::NoInput })
+}
+
+// What is held by one of these orders, as far as one line tells it, and one more.
+fn held_by(client: &mut Client, orders: &[u64]) -> Result<Vec<String>, Failure> {
+    let selection = Selection { held: Some(true), ..Selection::default() };
+    let mut held = Vec::new();
+    client.briefs(&selection, false, |message| {
+        let why = message.held_for.as_deref().map(|kept| Cause::of_kept(kept, kept));
+        let by = match &why {
+            Some(Cause::HeldByOrder { number }) => number.parse().ok(),
+            _ => None,
+        };
+        if held.len() <= MOST_NAMED && by.is_some_and(|number| orders.contains(&number)) {
+            held.push(message.id.to_string());
+        }
+        Ok(())
+    })?;
+    Ok(held)
+}
+
+// Of what else is held, nothing is to be released by a command that is copied from here.
+fn still_held(held: &[String], language: Language) -> Option<String> {
+    let ids = || held.join(" ");
+    match held.len() {
+        0 => None,
+        1..=MOST_NAMED => Some(STILL_HELD.with(language, &[("ids", &ids())])),
+        _ => Some(MUCH_HELD.of(language).to_owned()),
+    }
 }
 
 /// `puerto queue hold --rule`: new mail that fits is held.
@@ -238,6 +277,7 @@ pub(super) fn reroute(
     let RerouteArgs { to, via, from, end, consent } = arguments;
     let what = What::Reroute { to: to.clone(), from: from.clone(), via: via.clone() };
     check(&what)?;
+    let to = to.strip_suffix('.').unwrap_or(to);
     let selection = Selection {
         // A pattern of `destination` is one of whole names.
         to: Some(match to.strip_prefix("*.") {
@@ -271,9 +311,6 @@ pub(super) fn reroute(
 }
 
 fn text(orders: &[OrderView], now: Timestamp, width: Option<usize>, language: Language) -> String {
-    if orders.is_empty() {
-        return format!("{}\n", NONE.of(language));
-    }
     let rows: Vec<[String; 5]> = orders
         .iter()
         .map(|order| {
@@ -335,6 +372,24 @@ fn described(what: &What, language: Language) -> String {
                 larger.map(|octets| LARGER.with(language, &[("octets", &octets.to_string())]));
             let all = [to, Some(sender(from)), account, larger].into_iter().flatten();
             HELD.with(language, &[("what", &all.collect::<String>())])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It told to release all that is held, by whatever.
+    #[test]
+    fn a_rule_that_is_taken_back_names_what_it_holds_and_nothing_else() {
+        let ids = |count: usize| (0..count).map(|n| format!("ID{n}")).collect::<Vec<_>>();
+        for language in [Language::English, Language::Spanish] {
+            assert_eq!(still_held(&[], language), None);
+            let some = still_held(&ids(2), language).unwrap();
+            assert!(some.contains("`puerto queue release ID0 ID1`"), "{some}");
+            let many = still_held(&ids(MOST_NAMED + 1), language).unwrap();
+            assert!(!many.contains("ID0") && many.contains("list --held"), "{many}");
         }
     }
 }

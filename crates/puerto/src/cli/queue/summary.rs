@@ -46,6 +46,10 @@ const NEXT: Text =
     Text::new("The next attempt is due in {span}.", "El próximo intento toca dentro de {span}.");
 const NEXT_NOW: Text = Text::new("An attempt is due now.", "Toca un intento ahora.");
 const NO_NEXT: Text = Text::new("No attempt is due.", "No toca ningún intento.");
+const NEXT_RESUMED: Text = Text::new(
+    "No attempt is due before a pause is ended.",
+    "No toca ningún intento antes de que se ponga fin a una pausa.",
+);
 const DESTINATION: Text = Text::new("DESTINATION", "DESTINO");
 const ALL: Text = Text::new("ALL", "TODOS");
 const NEXT_TRY: Text = Text::new("NEXT", "PRÓXIMO");
@@ -161,9 +165,11 @@ impl Page {
         let oldest = numbers.oldest.as_ref().map(|oldest| {
             format!(" {}", OLDEST.with(self.language, &[("ago", &ago(oldest, self.now))]))
         });
+        let is_paused = overview.destinations.iter().any(|one| one.paused.is_some());
         let next = match numbers.next_attempt.as_ref().map(|next| from_now(next, self.now)) {
             Some(Some(span)) => NEXT.with(self.language, &[("span", &span)]),
             Some(None) => NEXT_NOW.of(self.language).to_owned(),
+            None if is_paused => NEXT_RESUMED.of(self.language).to_owned(),
             None => NO_NEXT.of(self.language).to_owned(),
         };
         let orders: String = overview

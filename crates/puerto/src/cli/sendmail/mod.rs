@@ -274,13 +274,24 @@ fn leave_for_later(
         Err(NotLeft::Nowhere) => return Err(failure),
         Err(NotLeft::NoFolder(path)) => {
             let path = path.display().to_string();
+            let uid = nix::unistd::geteuid();
+            let who = match drop::is_for(uid) {
+                true => said!(
+                    "the server makes it when you send while it runs, or root now",
+                    "la crea el servidor cuando usted envía mientras funciona, o root ahora"
+                ),
+                false => said!(
+                    "the server makes none for such a user, but root may",
+                    "el servidor no la crea para un usuario así, pero puede hacerlo root"
+                ),
+            };
             said_of!(
-                "{failure}\nit could not be left for later either: you have no folder {path}; the \
-                 server makes it when you send while it runs, or root now: install -d -m 700 -o {uid} {path}",
+                "{failure}\nit could not be left for later either: you have no folder {path}; {who}: \
+                 install -d -m 700 -o {uid} {path}",
                 "{failure}\ntampoco se ha podido dejar para después: usted no tiene carpeta {path}; \
-                 la crea el servidor cuando usted envía mientras funciona, o root ahora: install -d -m 700 -o {uid} {path}";
-                failure = &failure.message, path = Said::words(path),
-                uid = Said::words(nix::unistd::geteuid().to_string())
+                 {who}: install -d -m 700 -o {uid} {path}";
+                failure = &failure.message, path = Said::words(path), who = who,
+                uid = Said::words(uid.to_string())
             )
         }
         Err(NotLeft::TooMany(path)) => said_of!(

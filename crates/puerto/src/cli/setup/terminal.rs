@@ -47,12 +47,11 @@ impl Person for Terminal {
     fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone> {
         let hint = if proposed { YES_NO } else { NO_YES }.of(self.language);
         loop {
-            let answer = self.ask(question, hint)?.to_lowercase();
-            match answer.as_str() {
-                "" => return Ok(proposed),
-                "y" | "yes" | "s" | "si" | "sí" => return Ok(true),
-                "n" | "no" => return Ok(false),
-                _ => say(&format!("{}\n", UNCLEAR.of(self.language))),
+            let answer = self.ask(question, hint)?;
+            match self.language.answer(&answer) {
+                None if answer.is_empty() => return Ok(proposed),
+                None => say(&format!("{}\n", UNCLEAR.of(self.language))),
+                Some(agreed) => return Ok(agreed),
             }
         }
     }

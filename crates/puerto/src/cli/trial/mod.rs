@@ -2,8 +2,10 @@
 //! stop it, and what would stop mail. Nothing is changed, and a daemon that runs is not
 //! disturbed: it holds its addresses, and only those that nobody holds are taken for a moment.
 
+mod people;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -15,17 +17,18 @@ use puerto_spool::postgres;
 use serde_json::{Value, json};
 
 use super::clock::now;
-use crate::accounts::{self, Book};
 use crate::cause::Cause;
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::{KeyRing, key_files};
 use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::local;
+use crate::recipients;
 use crate::rights::{self, Identity};
 use crate::sender;
 use crate::setup;
 use crate::survey::names::is_private;
+use crate::survey::processes;
 use crate::tls::{OwnCertificate, ServerTls};
 
 // With an error the daemon would not start; of what is warned, mail would wait or be refused.
@@ -60,12 +63,8 @@ kinds! {
         "un nombre de nodo, pero ninguna base de datos cuyos nodos tengan nombre",
         "name it as `store.url`, or take `store.node` out",
         "indíquela en `store.url`, o quite `store.node`";
-    NOBODY = "accounts.none" Warning:
-        "nobody can log in: {file} has no account",
-        "nadie puede identificarse: {file} no tiene ninguna cuenta",
-        "make one: {puerto} user add NAME", "cree una: {puerto} user add NOMBRE";
     HELD = "listener.held" Warning:
-        "{address} is held by another program", "{address} lo ocupa otro programa",
+        "{address} is held by another program{which}", "{address} lo ocupa otro programa{which}",
         "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
     NOT_OURS = "source.not-ours" Warning:
         "{address} is no address of this machine, so no mail would leave",
@@ -85,19 +84,21 @@ kinds! {
         "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y los \
          receptores lo rechazan",
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
-    UNREAD = "postmaster.unread" Warning:
-        "mail to postmaster goes to `root` at the LMTP server; where that does not know him, notices of \
-         this server are lost and strangers' mail comes back to them",
-        "el correo a postmaster va a `root` en el servidor LMTP; si ese no lo conoce, los avisos de \
-         este servidor se pierden y el correo ajeno vuelve a quien lo envió",
-        "name who reads it, as in postmaster = \"ana\" in [local], or in the aliases",
-        "ponga quién lo lee, como postmaster = \"ana\" en [local], o en los alias";
 }
 
 /// The name of a line of a map that cannot be understood.
 const BROKEN: &str = "virtual.broken";
 /// The name of what cannot be used.
 const UNUSABLE: &str = "key.unusable";
+
+const MEANWHILE_WAITS: Text = Text::new(
+    "{place}: {what}; until then mail for it waits",
+    "{place}: {what}; hasta entonces el correo para ella espera",
+);
+const MEANWHILE_REFUSED: Text = Text::new(
+    "{place}: {what}; until then mail for whom it means is refused",
+    "{place}: {what}; hasta entonces se rechaza el correo para quien nombra",
+);
 
 /// What was found about one key.
 #[derive(Debug)]
@@ -184,6 +185,10 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.addresses(config);
     trial.listeners(config);
     trial.accounts(config);
+    trial.readers(config);
+    trial.users(config);
+    trial.networks(config);
+    trial.times(config);
     trial.sources(config);
     trial.names(config);
     let own = Config::command(file);
@@ -244,10 +249,12 @@ impl Trial {
     }
 
     // Whether the daemon may read it when root's rights are given up.
-    fn readable(&mut self, means: Means, key: &'static str, file: &Path) {
-        if let Err(error) = rights::readable_by(file, self.service.as_ref()) {
-            self.failed(means, key, &file.display().to_string(), &error);
+    fn readable(&mut self, means: Means, key: &'static str, file: &Path) -> bool {
+        let read = rights::readable_by(file, self.service.as_ref());
+        if let Err(error) = &read {
+            self.failed(means, key, &file.display().to_string(), error);
         }
+        read.is_ok()
     }
 
     // The default is made by `puerto setup`; who wrote another name means one that exists.
@@ -383,18 +390,20 @@ impl Trial {
         let aliases = aliases.into_iter().map(|file| ("local.aliases", file));
         for (key, file) in aliases.chain(table).chain(lists) {
             let means = if key == "relay_recipients" { Means::Warns } else { Means::Waits };
-            self.readable(means, key, file);
-        }
-        let file = config.virtual_addresses.file.iter();
-        for file in file.map(|file| file.display().to_string()) {
-            for (number, what) in local::broken_lines(config, self.service.as_ref()) {
-                let said = said_of!(
-                    "{file}:{number}: {what}; until then mail for it waits",
-                    "{file}:{number}: {what}; hasta entonces el correo para ella espera";
-                    file = Said::words(&file), number = Said::words(number.to_string()), what = what
-                );
-                let broken = Finding::new(BROKEN, Severity::Error, said, Said::default());
-                self.adds_wait("virtual.file", broken);
+            if !self.readable(means, key, file) {
+                continue;
+            }
+            let shown = file.display().to_string();
+            match key {
+                "virtual.file" => {
+                    let broken = local::broken_lines(config, self.service.as_ref());
+                    self.broken(key, &shown, MEANWHILE_WAITS, broken);
+                }
+                "relay_recipients" => {
+                    let broken = recipients::broken_lines(file, self.service.as_ref());
+                    self.broken(key, &shown, MEANWHILE_REFUSED, broken);
+                }
+                _ => {}
             }
         }
         self.circles(config);
@@ -405,15 +414,19 @@ impl Trial {
             }
         }
         let Mailbox::Lmtp(server) = &config.local.mailbox else { return };
-        let whole = Arc::new(config.clone());
-        if local::root_reads_postmaster(&whole, self.service.as_ref()).unwrap_or_default() {
-            self.add("local.postmaster", UNREAD.put("server", server));
-        }
         if server.starts_with('/') {
             let may_write = || Ok(eaccess(Path::new(server), AccessFlags::W_OK)?);
             if let Err(error) = rights::act(self.service.as_ref(), may_write) {
                 self.failed(Means::Warns, "local.mailbox", server, &error);
             }
+        }
+    }
+
+    fn broken(&mut self, key: &'static str, file: &str, until: Text, lines: Vec<(usize, Said)>) {
+        for (number, what) in lines {
+            let place = Said::words(format!("{file}:{number}"));
+            let said = Said::of_parts(until, &[("place", &place), ("what", &what)]);
+            self.adds_wait(key, Finding::new(BROKEN, Severity::Error, said, Said::default()));
         }
     }
 
@@ -453,45 +466,17 @@ impl Trial {
             match error.kind() {
                 io::ErrorKind::AddrInUse if runs => {}
                 io::ErrorKind::AddrInUse => {
-                    self.add(key, HELD.put("address", address));
+                    let holders = processes::listening(address);
+                    let stranger = holders.iter().find(|program| !processes::is_manager(program));
+                    // A service manager has it for the server, until that starts.
+                    if holders.is_empty() || stranger.is_some() {
+                        let which = stranger.map(|program| format!(" ({})", program.display()));
+                        let held = HELD.put("address", address);
+                        self.add(key, held.put("which", which.unwrap_or_default()));
+                    }
                 }
                 _ => self.failed(Means::Stops, key, &address.to_string(), &error),
             }
-        }
-    }
-
-    // Without them all that the listeners for logins do is to refuse.
-    fn accounts(&mut self, config: &Config) {
-        let (listen, file) = (&config.listen, &config.accounts.file);
-        let key = match (listen.submission.is_empty(), listen.submissions.is_empty()) {
-            (true, true) => None,
-            (true, false) => Some("listen.submissions"),
-            (false, _) => Some("listen.submission"),
-        };
-        if let Some(socket) = config.accounts.dovecot.as_ref().filter(|_| key.is_some()) {
-            let connect = || std::os::unix::net::UnixStream::connect(socket);
-            if let Err(error) = rights::act(self.service.as_ref(), connect) {
-                let socket = socket.display().to_string();
-                self.failed(Means::Warns, "accounts.dovecot", &socket, &error);
-            }
-            return;
-        }
-        let nobody = NOBODY.put("file", file.display());
-        match (self.secrets(file, accounts::MAX_FILE), key) {
-            (Err(error), Some(key)) if error.kind() == io::ErrorKind::NotFound => {
-                self.add(key, nobody);
-            }
-            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {}
-            (Err(error), _) => {
-                let file = file.display().to_string();
-                self.failed(Means::Warns, "accounts.file", &file, &error);
-            }
-            (Ok(_), None) => {}
-            (Ok(_), Some(key)) => match Book::load(file) {
-                Ok(book) if !book.accounts().is_empty() => {}
-                Ok(_) => self.add(key, nobody),
-                Err(error) => self.bare(Severity::Warning, "accounts.file", false, error.said()),
-            },
         }
     }
 
@@ -563,4 +548,3 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 fn is_hidden(error: &io::Error) -> bool {
     let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Cause>());
     matches!(ours, Some(Cause::FileHidden { .. }))
-}

@@ -1,6 +1,9 @@
+//! What is found before a start, with its line.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::accounts::Book;
 
 fn tried(text: &str) -> Vec<(Severity, &'static str, Option<usize>)> {
     let mut config = Config::parse(text, "puerto.toml").unwrap();
@@ -16,29 +19,99 @@ fn tried(text: &str) -> Vec<(Severity, &'static str, Option<usize>)> {
 
 const QUIET: &str = "hostname = \"mail.example.com\"\n";
 
+// An LMTP server that knows ana and nobody else.
+fn lmtp_server(socket: &str) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.write_all(b"220 lmtp.example ready\r\n");
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let reply = match line.split(' ').next() {
+                    Some("RCPT") if !line.contains("<ana@") => "550 5.1.1 no such user",
+                    Some("QUIT") => "221 2.0.0 bye",
+                    _ => "250 2.0.0 ok",
+                };
+                let _ = stream.write_all(format!("{reply}\r\n").as_bytes());
+            }
+        }
+    });
+}
+
 #[test]
-fn a_postmaster_whom_an_lmtp_server_may_not_know_is_warned_of() {
+fn a_postmaster_whose_mail_comes_to_nobody_is_warned_of() {
     use Severity::Warning;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let listen = "[listen]\nsmtp = []\n";
-    std::fs::write(path("aliases"), "root: ana\n").unwrap();
-    let lmtp = |socket: &str, aliases: &str| {
-        let (socket, aliases) = (path(socket), path(aliases));
-        format!("{QUIET}{listen}[local]\nmailbox = \"lmtp:{socket}\"\naliases = \"{aliases}\"\n")
+    let aliases = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    aliases("ana", "postmaster: root\nroot: ana\n");
+    aliases("bob", "postmaster: ana\nroot: bob\n");
+    aliases("nobody", "postmaster: root\nroot: no-such-user\n");
+    lmtp_server(&path("runs"));
+    let local = |mailbox: &str, aliases: &str| {
+        format!(
+            "{QUIET}domains = [\"example.com\"]\n{listen}[local]\n{mailbox}aliases = \"{}\"\n",
+            path(aliases)
+        )
     };
+    let lmtp = |socket: &str| format!("mailbox = \"lmtp:{}\"\n", path(socket));
+    let away = (Warning, "local.mailbox", Some(6));
     for (text, expected) in [
+        (local("", "nobody"), vec![(Warning, "local.postmaster", None)]),
         (
-            lmtp("none", "none"),
-            vec![(Warning, "local.postmaster", None), (Warning, "local.mailbox", Some(5))],
+            format!("postmaster = \"nosuch@example.com\"\n{}", local("", "none")),
+            vec![(Warning, "postmaster", Some(1))],
         ),
-        (lmtp("none", "aliases"), vec![(Warning, "local.mailbox", Some(5))]),
         (
-            format!("{}postmaster = \"ana\"\n", lmtp("none", "none")),
-            vec![(Warning, "local.mailbox", Some(5))],
+            format!("{}postmaster = \"nosuch\"\n", local("", "none")),
+            vec![(Warning, "local.postmaster", Some(7))],
         ),
+        (
+            format!("{}default_user = \"nosuch\"\n", local("", "none")),
+            vec![(Warning, "local.default_user", Some(7))],
+        ),
+        (local(&lmtp("none"), "ana"), vec![away, (Warning, "local.postmaster", None)]),
+        (local(&lmtp("runs"), "ana"), vec![]),
+        (local(&lmtp("runs"), "none"), vec![(Warning, "local.postmaster", None)]),
+        (local(&lmtp("runs"), "bob"), vec![(Warning, "local.aliases", Some(7))]),
     ] {
         assert_eq!(tried(&text), expected, "{text}");
+    }
+    let said = |text: &str| {
+        let config = Config::parse(text, "puerto.toml").unwrap();
+        let file = folder.path().join("puerto.toml");
+        std::fs::write(&file, text).unwrap();
+        let found = of(&config, &file);
+        found.iter().map(|one| one.text("f", Language::English)).collect::<Vec<_>>().join("\n")
+    };
+    assert!(said(&local(&lmtp("runs"), "bob")).contains("does not know bob@example.com"));
+    assert!(said(&local(&lmtp("none"), "ana")).contains("could not be asked"));
+    assert!(said(&local("", "nobody")).contains("there is no no-such-user"));
+}
+
+/// Each is right by itself.
+#[test]
+fn names_networks_and_times_that_are_for_nobody_are_warned_of() {
+    use Severity::Warning;
+    let listen = "[listen]\nsmtp = []\n";
+    for (text, key) in [
+        ("[caps]\nusers = { nosuch = [\"1 messages/hour\"] }", Some("caps.users")),
+        ("[caps]\nusers = { root = [\"1 messages/hour\"], \"*\" = [] }", None),
+        ("[sender]\nusers = { nosuch = [\"ours\"] }", Some("sender.users")),
+        ("[caps]\nclients = { \"192.0.2.0/24\" = [\"1 messages/hour\"] }", Some("caps.clients")),
+        ("[caps]\nclients = { \"127.0.0.0/8\" = [\"1 messages/hour\"] }", None),
+        ("[sender]\nnetworks = { \"192.0.2.0/24\" = [\"ours\"] }", Some("sender.networks")),
+        ("[queue]\nexpire = \"2h\"", Some("queue.warn_after")),
+        ("[queue]\nexpire = \"2h\"\nwarn_after = \"0s\"", None),
+        ("[queue]\nexpire = \"2h\"\nwarn_after = \"1h\"\nretry = [\"3h\"]", Some("queue.retry")),
+    ] {
+        let text = format!("{QUIET}{listen}{text}\n");
+        let found: Vec<_> =
+            tried(&text).iter().map(|(severity, key, _)| (*severity, *key)).collect();
+        assert_eq!(found, key.map(|key| (Warning, key)).into_iter().collect::<Vec<_>>(), "{text}");
     }
 }
 
@@ -150,6 +223,13 @@ fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
         ),
         (
             format!(
+                "{QUIET}relay_domains = [\"b.example\"]\nrelay_recipients = [\"{}\"]\n{listen}",
+                path("open")
+            ),
+            vec![(Error, "relay_recipients", Some(3))],
+        ),
+        (
+            format!(
                 "{QUIET}{listen}[srs]\ndomain = \"a.example\"\nsecret_file = \"{}\"\n",
                 path("open")
             ),
@@ -184,6 +264,11 @@ fn who_may_log_in_is_looked_for_where_logins_are_listened_for() {
     book.save(Path::new(&path("none-yet")), |_| Ok(())).unwrap();
     book.add("ana", &[]).unwrap();
     book.save(Path::new(&path("accounts")), |_| Ok(())).unwrap();
+    // Made when other.example was no domain of ours.
+    for name in ["ana@other.example", "bob@other.example"] {
+        book.add(name, &[]).unwrap();
+    }
+    book.save(Path::new(&path("doubles")), |_| Ok(())).unwrap();
     for (text, expected) in [
         (logins("file", "none"), vec![(Warning, "listen.submissions", Some(4))]),
         (logins("file", "none-yet"), vec![(Warning, "listen.submissions", Some(4))]),
@@ -191,6 +276,14 @@ fn who_may_log_in_is_looked_for_where_logins_are_listened_for() {
         (logins("file", "empty"), vec![(Warning, "listen.submissions", Some(4))]),
         (logins("dovecot", "none"), vec![(Warning, "accounts.dovecot", Some(9))]),
         (logins("file", "accounts"), vec![]),
+        (
+            format!("{}[caps]\naccounts = {{ ANA = [], bob = [] }}\n", logins("file", "accounts")),
+            vec![(Warning, "caps.accounts", Some(11))],
+        ),
+        (
+            format!("domains = [\"other.example\"]\n{}", logins("file", "doubles")),
+            vec![(Warning, "domains", Some(1))],
+        ),
     ] {
         // None of these has a certificate.
         let mut tried = tried(&text);
@@ -263,6 +356,9 @@ fn what_is_found_is_said_as_ever() {
         }
     }
     let all = all.replace(&root, "/ROOT").replace(&address, "ADDRESS");
+    // This process holds it.
+    let own = std::env::current_exe().unwrap().display().to_string();
+    let all = all.replace(&own, "/PROGRAM");
     crate::golden::same("cli/trial.txt", &all);
 }
 

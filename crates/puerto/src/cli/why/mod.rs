@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use puerto_smtp::Address;
 
 use self::page::Manner;
 use self::story::Story;
@@ -24,7 +25,7 @@ use crate::cli::output::{json_document, say, show, tell};
 use crate::cli::sendmail;
 use crate::cli::spanish::{Spanish as _, below};
 use crate::control::{Client, Known, MatchView, StoryView, UnknownView};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, said};
 
 const EXIT_CODES: Text = Text::new(
     "Exit code: 0 told, 1 nothing is known of it, 2 wrong usage.",
@@ -39,7 +40,7 @@ pub struct WhyArgs {
     /// of a recipient
     #[arg(es = "El identificador del mensaje, como lo muestra el registro, su Message-ID o la \
                 dirección de su remitente o de un destinatario")]
-    #[arg(value_name = "ID|MESSAGE-ID|ADDRESS")]
+    #[arg(value_name = "ID|MESSAGE-ID|ADDRESS", value_parser = one_message_or_name)]
     what: String,
     /// One JSON document instead of text
     #[arg(es = "Un documento JSON en vez de texto")]
@@ -49,6 +50,22 @@ pub struct WhyArgs {
     #[arg(es = "Borra del historial todo el correo ya terminado de esta dirección o para ella")]
     #[arg(long, conflicts_with = "json")]
     forget: bool,
+}
+
+// A script's variable that was never set is told, and not looked for.
+fn one_message_or_name(value: &str) -> Result<String, Said> {
+    match value.trim().trim_matches(['<', '>']) {
+        "" if value.contains(['<', '>']) => Err(said!(
+            "all notices are from `<>`: name one by its id, its Message-ID or its recipient",
+            "todos los avisos son de `<>`: indique uno por su identificador, su Message-ID o su \
+             destinatario"
+        )),
+        "" => Err(said!(
+            "it is empty: write an id, a Message-ID or an address",
+            "está vacío: escriba un identificador, un Message-ID o una dirección"
+        )),
+        _ => Ok(value.to_owned()),
+    }
 }
 
 /// Runs the command.
@@ -61,6 +78,17 @@ fn why(
     config_path: Option<&Path>,
     language: Language,
 ) -> Result<Sysexit, Failure> {
+    if arguments.forget && arguments.what.parse::<Address>().is_err() {
+        return Err(Failure::new(
+            Sysexit::Usage,
+            said!(
+                "`{what}` is no address: the history forgets all mail from or to an address",
+                "`{what}` no es una dirección: del historial se borra todo el correo de una \
+                 dirección o para ella";
+                what = arguments.what
+            ),
+        ));
+    }
     let run_dir = sendmail::run_dir(config_path)?;
     let mut client = Client::connect(&run_dir)?;
     if arguments.forget {

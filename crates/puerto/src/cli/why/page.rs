@@ -210,7 +210,11 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
         page.fact(print::PARK, &print::parked(park, manner.now, language));
     }
     if let Some(expires) = story.queued.and_then(|queued| queued.expires.as_ref()) {
-        let value = format!("{} ({})", manner.time(expires), manner.relative(expires));
+        let left = match print::from_now(expires, manner.now) {
+            Some(_) => manner.relative(expires),
+            None => print::OVERDUE.of(language).to_owned(),
+        };
+        let value = format!("{} ({left})", manner.time(expires));
         page.fact(Text::new("Given up", "Caduca"), &value);
     }
 }
@@ -382,7 +386,7 @@ fn attempts(page: &mut Page, recipient: &Recipient<'_>, is_held: bool, manner: &
             (State::Sending, _) => {
                 Text::new("being sent now", "enviándose ahora").of(language).to_owned()
             }
-            (_, Some(_)) if queued.paused.is_some() => {
+            _ if queued.paused.is_some() => {
                 let number = queued.paused.unwrap_or_default().to_string();
                 PAUSED.with(language, &[("number", &number)])
             }

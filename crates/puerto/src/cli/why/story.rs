@@ -190,18 +190,31 @@ impl<'a> Story<'a> {
             }
             Standing::Waiting => {
                 advice.extend(remedies);
-                advice.push(said!(
-                    "`puerto queue retry {id}` tries it now; while the cause lasts, that changes \
-                     nothing",
-                    "`puerto queue retry {id}` lo intenta ahora; mientras dure la causa, eso no \
-                     cambia nada"; id = self.id
-                ));
+                advice.push(match self.has_failed() {
+                    true => said!(
+                        "`puerto queue retry {id}` tries it now; while the cause lasts, that \
+                         changes nothing",
+                        "`puerto queue retry {id}` lo intenta ahora; mientras dure la causa, eso \
+                         no cambia nada"; id = self.id
+                    ),
+                    false => said!(
+                        "`puerto queue retry {id}` tries it now",
+                        "`puerto queue retry {id}` lo intenta ahora"; id = self.id
+                    ),
+                });
             }
             Standing::Failed => advice.extend(remedies),
             Standing::Sent | Standing::Refused | Standing::Removed | Standing::Unknown => {}
         }
         advice.retain(|said| !said.is_empty());
         advice
+    }
+
+    // Whether somebody for whom it waits has been tried.
+    fn has_failed(&self) -> bool {
+        let recipients = self.queued.map(|queued| queued.open_recipients());
+        recipients.is_some_and(|mut open| open.any(|recipient| recipient.last.is_some()))
+            || self.recipients.iter().any(|recipient| !recipient.tries.is_empty())
     }
 
     /// A copy that this server sends on: how it began is known, nobody brought it, and it is

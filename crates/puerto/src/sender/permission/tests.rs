@@ -71,7 +71,9 @@ fn what_is_granted_counts_beside_what_is_own() {
     let noted = Submitter::Account { name: "ana", addresses: &noted };
     let deploy = Submitter::User { uid: 1001, name: "deploy" };
     let whole = Submitter::Account { name: "Bob@example.com", addresses: &[] };
+    let short = Submitter::Account { name: "bob", addresses: &[] };
     for (who, address, expected) in [
+        (short, "anybody@elsewhere.example", Allowed),
         (ANA, "sales@example.com", Allowed),
         (ANA, "Sales+es@example.com", Allowed),
         (ANA, "anyone@shop.example", Allowed),

@@ -270,7 +270,10 @@ fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text
         (Text::new("Arrived", "Llegó"), arrived),
     ];
     if let Some(expires) = &message.expires {
-        let left = until(expires, now, language);
+        let left = match from_now(expires, now) {
+            Some(span) => IN.with(language, &[("span", &span)]),
+            None => OVERDUE.of(language).to_owned(),
+        };
         facts.push((Text::new("Given up", "Caduca"), format!("{expires} ({left})")));
     }
     let octets = Text::new("octets", "octetos").of(language);
@@ -392,6 +395,10 @@ fn until(time: &str, now: Timestamp, language: Language) -> String {
         None => NOW.of(language).to_owned(),
     }
 }
+
+/// Of mail whose time is over: whether it is given up is looked at when it has been tried.
+pub(crate) const OVERDUE: Text =
+    Text::new("over: with the next attempt that fails", "ya pasó: con el próximo intento fallido");
 
 /// What stands before a pause that a destination asked for.
 pub(crate) const PARK: Text = Text::new("Waits for", "Espera a");

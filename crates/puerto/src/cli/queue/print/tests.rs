@@ -1,3 +1,5 @@
+//! The queue on paper, in both forms and languages.
+
 use super::*;
 use crate::cause::Cause;
 
@@ -171,7 +173,7 @@ To          <done@example.net>
 
 Header
   Subject: x?
-      folded
+  folded
 "
     );
 }

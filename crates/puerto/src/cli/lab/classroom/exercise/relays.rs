@@ -335,7 +335,7 @@ pub(super) const EXERCISES: &[Exercise] = &[
                     Step::Add("relay-password", "azul-marino-24\n"),
                     Step::Edit("puerto.toml", "\nrelayhost", LOGIN),
                 ],
-                "letter.waits/auth-required",
+                "letter.waits/login-refused",
             ),
             (
                 &[Step::Edit(
