@@ -1,6 +1,5 @@
 //! One client's session on the control socket: what it asks, what it may, what it is answered.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

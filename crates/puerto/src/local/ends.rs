@@ -359,6 +359,7 @@ mod tests {
             let readers = readers(&Arc::new(config), None).unwrap();
             let told = readers.into_iter().map(|reader| match reader.standing {
                 Standing::Known => format!("{} known", reader.key),
+                Standing::Unsaid(why) => format!("{} {why}", reader.key),
                 Standing::Unknown => format!("{} ?{}", reader.key, reader.missing.join(" ")),
                 Standing::Asked(whom) => {
                     let whom: Vec<_> = whom.iter().map(ToString::to_string).collect();

@@ -23,7 +23,7 @@ async fn wrong(config: Arc<Config>, recipients: &Recipients) -> Vec<String> {
     // That users or aliases cannot be looked up is told elsewhere.
     for reader in readers.unwrap_or_default() {
         match &reader.standing {
-            Standing::Known => {}
+            Standing::Known | Standing::Unsaid(_) => {}
             Standing::Unknown => told.push(reader.nobody().to_string()),
             Standing::Asked(whom) => {
                 if recipients.ask(whom).await == Answer::Unknown {

@@ -404,7 +404,7 @@ fn the_unit_of_the_sockets_follows_the_addresses_and_nothing_else() {
     assert!(text.contains(listens), "{text}");
     let machine = machine.with("etc/puerto/puerto.toml", &text).with("run/systemd/system/x", "");
     let root = Root::new(machine.folder.path());
-    let found = overlap(&root, &machine.config()).unwrap().problem.of(Language::English);
+    let found = overlap(&root, &machine.config()).unwrap().seen.of(Language::English);
     assert!(found.contains("0.0.0.0:25") && found.contains("holds 127.0.0.1:25"), "{found}");
     let report = machine.set_up();
     assert!(report.files.contains(&(PathBuf::from(service::SOCKET), Done::Replaced)));

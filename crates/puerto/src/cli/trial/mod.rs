@@ -548,3 +548,4 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 fn is_hidden(error: &io::Error) -> bool {
     let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Cause>());
     matches!(ours, Some(Cause::FileHidden { .. }))
+}
