@@ -302,10 +302,11 @@ async fn a_message_that_requires_tls_goes_nowhere_else() {
 /// to be had; REQUIRETLS is said to those alone who have proved who they are.
 #[tokio::test]
 async fn a_notice_of_such_a_message_goes_also_where_requiretls_does_not() {
+    let accept = ACCEPT.replace("<me@example.com>", "<>");
     let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
-    let taken = format!("{OFFER}tls\n{offered}{ACCEPT}");
-    let lacks = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
-    let plain = format!("{HELLO}{ACCEPT}");
+    let taken = format!("{OFFER}tls\n{offered}{accept}");
+    let lacks = format!("{OFFER}tls\n{BEHIND}{accept}");
+    let plain = format!("{HELLO}{accept}");
     for (rule, vouched, trusted, scripts, sent, says) in [
         (Some(dane(true)), false, false, &[&*taken][..], true, true),
         (Some(enforced()), false, true, &[&*taken], true, true),
