@@ -194,6 +194,10 @@ impl Bouncer {
         let recipients = vec![Recipient::new(letter.to.clone())];
         let mut envelope = Envelope::new(ReversePath::Null, recipients);
         envelope.smtputf8 = written.smtputf8;
+        // RFC 8689 §5: what stands in it is protected as the message was.
+        if letter.notice.job.tls == TlsWish::Required {
+            envelope.tls = TlsWish::Required;
+        }
         let content = Content::Memory(written.octets);
         let source = match letter.whom {
             Whom::Outsider => Source::Outward,
@@ -357,7 +361,7 @@ async fn read_original(notice: &Notice<'_>, whom: Whom) -> Original {
     let is_full = notice.kind == Kind::Failed
         && whom == Whom::Sender
         && notice.job.ret == Some(Return::Full)
-        // RFC 8689 §5: the notice may go in plain text, and what was to be protected not in it.
+        // RFC 8689 §5: the notice may go in plain text all the same.
         && notice.job.tls != TlsWish::Required
         && body.len() <= MAX_RETURNED;
     let read = tokio::task::spawn_blocking(move || read_bounded(body.as_ref()));

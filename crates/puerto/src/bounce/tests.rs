@@ -314,6 +314,24 @@ async fn the_whole_message_is_returned_where_it_is_wanted_and_small() {
     }
 }
 
+/// RFC 8689 §5: as if RET=HDRS had been said, and no less protected than the message was.
+#[tokio::test]
+async fn a_notice_of_mail_that_requires_tls_requires_it_and_has_the_header_alone() {
+    use puerto_smtp::TlsWish::{Optional, Required, Usual};
+    for (tls, kind, notice, is_full) in [
+        (Required, Kind::Failed, Required, false),
+        (Required, Kind::Delayed, Required, false),
+        (Usual, Kind::Failed, Usual, true),
+        (Optional, Kind::Failed, Usual, true),
+    ] {
+        let rig = rig();
+        let job = Job { tls, ret: Some(Return::Full), ..job("me@example.com", MESSAGE) };
+        rig.notify(kind, &job, &outcomes("smtp")).await.unwrap();
+        assert_eq!(rig.spool.entries()[0].tls, notice, "{tls:?} {kind:?}");
+        assert_eq!(rig.queued()[0].contains("the body"), is_full, "{tls:?} {kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn success_is_told_in_the_words_of_what_it_means() {
     for (success, action, words) in [

@@ -30,7 +30,7 @@ use puerto_smtp::client::{
     Cause as Reason, Failure, Fate, Loss, Protocol, Stage, Step, Transaction,
 };
 use puerto_smtp::limits::ClientTimeouts;
-use puerto_smtp::{Recipient, ReversePath, Severity, TlsWish};
+use puerto_smtp::{Recipient, ReversePath, Severity};
 use puerto_spool::Timestamp;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ use super::open::{Terms, connected, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
 use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
-use super::require_tls::{UNENCRYPTED, UNSUPPORTED, proving, unproved};
+use super::require_tls::{UNENCRYPTED, UNSUPPORTED, is_asked, is_insisted_on, proving, unproved};
 use super::seldom::Seldom;
 use super::session::Session;
 use super::stream::{self, Stream};
@@ -154,7 +154,7 @@ impl Remote {
             self.tell(job, &Cause::ByRescue { relay, why });
         }
         let mut tried = Vec::new();
-        if job.tls != TlsWish::Required
+        if !is_asked(job)
             && let Some((key, session)) = self.idle_session(&terms, &job.plan)
         {
             attempt.connected();
@@ -166,13 +166,12 @@ impl Remote {
         let mut connections = tried.len();
         let mut sessions = tried.len();
         let is_fit = |hop: &&Hop| {
-            let is_free = job.tls != TlsWish::Required;
             !tried.contains(&hop.address)
-                && (is_free || proving(&terms.at(hop).rule, &job.plan).is_some())
+                && (!is_insisted_on(job) || proving(&terms.at(hop).rule, &job.plan).is_some())
         };
         let mut hops = job.plan.hops.iter().filter(is_fit);
         let mut next = hops.next();
-        if let (None, TlsWish::Required, Some(hop)) = (next, job.tls, job.plan.hops.first()) {
+        if let (None, true, Some(hop)) = (next, is_insisted_on(job), job.plan.hops.first()) {
             let host = hop.host.to_string();
             let cause = Cause::RequireTlsUnproven { host };
             attempt.host_unfit(&hop.host, UNSUPPORTED, cause);
@@ -205,14 +204,20 @@ impl Remote {
             }
         };
         let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
-        let mut terms = terms.at(hop);
-        if attempt.job.tls == TlsWish::Required
-            && let Some(rule) = proving(&terms.rule, &attempt.job.plan)
+        let job = attempt.job;
+        let (own, insists) = (terms.at(hop), is_insisted_on(job));
+        let proof = is_asked(job).then(|| proving(&own.rule, &job.plan)).flatten();
+        let mut is_proven = proof.is_some();
+        let mut terms = Terms { rule: proof.unwrap_or_else(|| own.rule.clone()), ..own };
+        let mut opened = self.witness.open(&terms, &peer, job).await;
+        if opened.as_ref().is_err_and(|failure| unproved(&terms.rule, failure).is_some())
+            && !insists
         {
-            terms.rule = rule;
+            (terms, is_proven) = (own, false);
+            opened = self.witness.open(&terms, &peer, job).await;
         }
         let terms = &terms;
-        let mut session = match self.witness.open(terms, &peer, attempt.job).await {
+        let mut session = match opened {
             Ok(session) => session,
             Err(failure) => {
                 match unproved(&terms.rule, &failure) {
@@ -227,7 +232,8 @@ impl Remote {
         };
         // The session holds it from now on.
         drop((peer, place));
-        if attempt.job.tls == TlsWish::Required && !session.connection.extensions().require_tls {
+        session.is_proven = is_proven;
+        if insists && !session.connection.extensions().require_tls {
             let host = session.peer.name.clone();
             let cause = Cause::RequireTlsNotOffered { host };
             attempt.host_unfit(&hop.host, UNSUPPORTED, cause);
@@ -235,7 +241,7 @@ impl Remote {
             return Tried::NoSession;
         }
         attempt.connected();
-        self.log_plain_text(attempt.job, session.without_tls.take());
+        self.log_plain_text(job, session.without_tls.take());
         self.transact(session, attempt, Some(key(terms, hop))).await
     }
 
@@ -515,7 +521,7 @@ async fn converse(
         size: job.body.len(),
         eight_bit: job.eight_bit,
         utf8_header,
-        require_tls: job.tls == TlsWish::Required,
+        require_tls: is_asked(job) && session.is_proven,
     });
     loop {
         match session.next_step().await {

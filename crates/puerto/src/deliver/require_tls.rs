@@ -1,8 +1,9 @@
 //! Whom mail goes to that asks for REQUIRETLS (RFC 8689 §4.2.1): hosts that prove who they are,
 //! by the word of the receiver, of DNSSEC or of the administrator.
 
-use puerto_smtp::EnhancedCode;
+use puerto_smtp::{EnhancedCode, ReversePath, TlsWish};
 
+use super::Job;
 use super::outcome::{HostFailure, Why};
 use crate::cause::Cause;
 use crate::route::Plan;
@@ -12,6 +13,17 @@ use crate::transport::{Demand, Rule};
 pub(super) const UNSUPPORTED: EnhancedCode = EnhancedCode { class: 5, subject: 7, detail: 30 };
 /// A host that somebody vouches for has no TLS, or no certificate that proves that it is the one.
 pub(super) const UNENCRYPTED: EnhancedCode = EnhancedCode { class: 5, subject: 7, detail: 10 };
+
+/// Whether a message asks for REQUIRETLS at all.
+pub(super) fn is_asked(job: &Job) -> bool {
+    job.tls == TlsWish::Required
+}
+
+/// Whether it goes nowhere else: a notification would be lost, and goes also where REQUIRETLS
+/// cannot be had (RFC 8689 §5).
+pub(super) fn is_insisted_on(job: &Job) -> bool {
+    is_asked(job) && job.reverse_path != ReversePath::Null
+}
 
 /// What is demanded of a host, so that it proves who it is; `None` where nothing would. Where its
 /// name is beyond doubt, a certificate for that is enough.

@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) tls_reason: Option<Cause>,
     /// Why there is none, although it was offered and wanted; to be logged once.
     pub(super) without_tls: Option<Cause>,
+    /// Who is there has proved who it is, as REQUIRETLS wants it (RFC 8689 §2).
+    pub(super) is_proven: bool,
     /// Why we gave the connection up ourselves.
     pub(super) abandoned: Option<Cause>,
     pub(super) stream: Stream,
@@ -75,6 +77,7 @@ impl Session {
             verified: Verified::No,
             tls_reason: None,
             without_tls: None,
+            is_proven: false,
             abandoned: None,
             stream,
             ending: Ending::default(),

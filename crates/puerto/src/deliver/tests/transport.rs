@@ -285,6 +285,45 @@ async fn a_message_that_requires_tls_goes_nowhere_else() {
     }
 }
 
+/// RFC 8689 §5: a notice asks for as much as the message did, and is not lost where that is not
+/// to be had; REQUIRETLS is said to those alone who have proved who they are.
+#[tokio::test]
+async fn a_notice_of_such_a_message_goes_also_where_requiretls_does_not() {
+    let accept = ACCEPT.replace("<me@example.com>", "<>");
+    let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
+    let taken = format!("{OFFER}tls\n{offered}{accept}");
+    let lacks = format!("{OFFER}tls\n{BEHIND}{accept}");
+    let plain = format!("{HELLO}{accept}");
+    for (rule, vouched, trusted, scripts, sent, says) in [
+        (Some(dane(true)), false, false, &[&*taken][..], true, true),
+        (Some(enforced()), false, true, &[&*taken], true, true),
+        (None, true, true, &[&*taken], true, true),
+        (None, true, true, &[&*lacks], true, false),
+        // Nobody vouches for it, or its certificate does not prove it.
+        (None, false, true, &[&*taken], true, false),
+        (None, true, false, &[&*taken, &*taken], true, false),
+        (None, true, true, &[&*plain, &*plain], true, false),
+        // What the receiver itself demands holds for it as for all mail.
+        (Some(dane(false)), true, true, &[&*taken], false, false),
+        (Some(enforced()), true, false, &[&*taken], false, false),
+    ] {
+        let peer = peer::Peer::start(scripts).await;
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls);
+        let job = by(rule, &peer);
+        let (tls, reverse_path) = (puerto_smtp::TlsWish::Required, puerto_smtp::ReversePath::Null);
+        let plan = Arc::new(Plan { is_vouched: vouched, ..Plan::clone(&job.plan) });
+        let outcome = remote.deliver(&Job { tls, reverse_path, plan, ..job }).await;
+        let outcome = &outcome.outcomes[0];
+        let expected = if sent { DeliveryStatus::Sent } else { DeliveryStatus::Deferred };
+        assert_eq!(outcome.status, expected, "{}", outcome.text());
+        assert_eq!(peer.connections(), scripts.len(), "{}", outcome.text());
+        let mail = peer.commands().into_iter().find(|line| line.starts_with("MAIL"));
+        assert_eq!(mail.is_some(), sent);
+        assert_eq!(mail.is_some_and(|line| line.contains(" REQUIRETLS")), says);
+    }
+}
+
 /// An attempt makes five connections at most, and to these none is made.
 #[tokio::test]
 async fn hosts_that_cannot_be_relied_on_use_up_no_attempt() {
