@@ -8,6 +8,7 @@ use super::outcome::{HostFailure, Peer, Why};
 use super::session::Session;
 use crate::cause::Cause;
 use crate::config::Downgrade;
+use crate::route::leaves_by;
 use crate::transport::Demand;
 use crate::transport::memory::Memory;
 use crate::transport::results::{Results, Seen};
@@ -87,7 +88,9 @@ impl Witness {
             },
         };
         let to = peer.address.map(|address| address.ip());
-        let from = peer.address.and_then(|address| terms.source(address));
+        // The kernel's choice is asked for where there is a failure to tell.
+        let chosen = |there| result.is_err().then(|| leaves_by(terms.config, there)).flatten();
+        let from = peer.address.and_then(|there| terms.source(there).or_else(|| chosen(there)));
         let seen = Seen { rule: &terms.rule, host: &peer.host, to, from, result };
         let domains = policy_domains(job, &peer.host);
         results.note(&domains.iter().map(String::as_str).collect::<Vec<_>>(), &seen);

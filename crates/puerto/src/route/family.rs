@@ -234,7 +234,7 @@ fn usual<D>(context: &Context<'_, D>, there: SocketAddr) -> Option<IpAddr> {
     bound.or_else(|| (context.machine.source)(there))
 }
 
-fn is_seen(config: &Config, address: IpAddr) -> bool {
+pub(super) fn is_seen(config: &Config, address: IpAddr) -> bool {
     special(address).is_none() || config.delivery.allow_private
 }
 

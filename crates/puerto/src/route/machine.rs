@@ -60,7 +60,7 @@ pub(super) fn interface_addresses() -> Vec<IpAddr> {
 }
 
 // Connecting a UDP socket looks the route up and sends nothing.
-fn source(there: SocketAddr) -> Option<IpAddr> {
+pub(super) fn source(there: SocketAddr) -> Option<IpAddr> {
     let local = match there {
         SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
         SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),

@@ -45,6 +45,12 @@ pub use family::Guard;
 use family::SpfOwner;
 pub use machine::Machine;
 
+/// The address of this machine that another is reached from, as others see it: what is translated
+/// on its way is not known.
+pub fn leaves_by(config: &Config, there: SocketAddr) -> Option<IpAddr> {
+    machine::source(there).filter(|address| family::is_seen(config, *address))
+}
+
 /// Why nothing could be brought to a stranger whose address is in this domain: an address
 /// literal is judged as one that mail is for, and this machine's own are no stranger's.
 /// Nothing is said against a name.

@@ -338,3 +338,21 @@ async fn hosts_that_cannot_be_relied_on_use_up_no_attempt() {
     let outcome = remote.deliver(&job).await.outcomes.remove(0);
     assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
 }
+
+/// RFC 8460 §4.4: the address that we came from, unless nobody else would know it.
+#[tokio::test]
+async fn a_failure_is_counted_with_the_address_that_the_kernel_chose() {
+    for (allow_private, from) in [(true, Some([127, 0, 0, 1].into())), (false, None)] {
+        let peer = peer::Peer::start(&[BROKEN]).await;
+        let clock = Arc::new(ManualClock::new(puerto_spool::Timestamp::from_millis(1)));
+        let results = Results::new(clock, None);
+        let change = |config: &mut Config| {
+            config.delivery.tls_reports = true;
+            config.delivery.allow_private = allow_private;
+        };
+        let remote = remote_with(patient(), change, ClientTls::new()).counting(results.clone());
+        remote.deliver(&by(Some(dane(true)), &peer)).await;
+        let tallies = results.of(results.today(), "mx.example");
+        assert_eq!(tallies[0].faults[0].from, from, "{allow_private}");
+    }
+}
