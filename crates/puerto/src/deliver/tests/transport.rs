@@ -79,6 +79,19 @@ async fn mail_goes_where_the_rule_is_met_and_waits_elsewhere() {
     }
 }
 
+/// Postfix took any name that the policy's pattern matches, until 3.10.5: that of another host of
+/// the receiver, or of whoever else has one there.
+#[tokio::test]
+async fn under_a_policy_a_certificate_is_of_the_host_itself() {
+    let peer = peer::Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}")]).await;
+    let hop = Hop { rule: Some(Arc::new(enforced())), ..Hop::at("other.example", peer.address) };
+    let job = job(Plan { hops: vec![hop], ..plan(&[peer.address]) }, 1);
+    let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
+    let outcome = remote.deliver(&job).await.outcomes.remove(0);
+    assert_eq!(outcome.status_code.to_string(), "4.7.5", "{}", outcome.text());
+    assert!(outcome.text().contains("the certificate is for mx.example"), "{}", outcome.text());
+}
+
 /// A policy that is tried out: the certificate is judged in the very handshake, and the mail goes
 /// whatever comes of it.
 #[tokio::test]

@@ -171,6 +171,30 @@ async fn a_policy_names_the_hosts_and_dane_comes_first() {
     assert_eq!(obeyed(&of_relay, toml, &dns, "two.test").await, ["b.test sts-enforce"]);
 }
 
+/// Mullvad's mail, 29 October 2024: the host of the policy was down and the records were stale at
+/// once. Neither the policy that is still kept nor its absence makes up for records that nothing
+/// matches; a host without any is gone to as the policy says.
+#[tokio::test]
+async fn records_decide_whether_the_policys_host_answers_or_not() {
+    let mut dns = internet();
+    dns.txt("_mta-sts.two.test", "v=STSv1; id=1;");
+    dns.validate();
+    publish(&mut dns, "_25._tcp.a.test");
+    let kept = policies("enforce", "mx: a.test\nmx: b.test\n");
+    let by_both = ["a.test dane", "b.test sts-enforce"];
+    assert_eq!(obeyed(&kept, "", &dns, "two.test").await, by_both);
+    // Another id is announced, and nobody answers for it.
+    let down = |_: String, _: &'static str| -> Fetching {
+        Box::pin(async { Page::Failed(crate::lang::Said::words("nobody answers")) })
+    };
+    let clock = ManualClock::new(Timestamp::from_millis(1_795_000_000_000));
+    let never_had = Policies::new(Arc::new(clock), Arc::new(down));
+    let by_records = ["a.test dane", "b.test opportunistic"];
+    assert_eq!(obeyed(&never_had, "", &dns, "two.test").await, by_records);
+    dns.fail("_25._tcp.a.test", RecordType::Tlsa, servfail());
+    assert_eq!(obeyed(&kept, "", &dns, "two.test").await, ["b.test sts-enforce"]);
+}
+
 #[tokio::test]
 async fn domains_share_a_plan_only_by_the_same_rules() {
     let mut dns = internet();
