@@ -211,3 +211,80 @@ fn the_packed_form_is_whole_at_every_length() {
         assert_eq!(packed.len(), at + 8);
     }
 }
+
+/// RFC 8460 §4.4: each member by its name and kind, and none that the standard has not.
+#[test]
+fn a_report_has_the_members_that_the_standard_names() {
+    let fault = crate::transport::results::Fault {
+        kind: "certificate-expired".to_owned(),
+        from: Some([198, 51, 100, 1].into()),
+        host: Some("mx.example.net".to_owned()),
+        to: Some([192, 0, 2, 1].into()),
+        reason: "tls.certificate-expired".to_owned(),
+        count: 2,
+    };
+    let tally = crate::transport::results::Tally {
+        day: 20_000,
+        domain: DOMAIN.to_owned(),
+        kind: crate::transport::results::Kind::Sts,
+        policy: vec!["version: STSv1".to_owned(), "mode: enforce".to_owned()],
+        hosts: vec!["*.example.net".to_owned()],
+        good: 5,
+        bad: 2,
+        faults: vec![fault],
+    };
+    let document = Document::new(&[tally], (20_000, DOMAIN), ("example.com", "mail.example.com"));
+    let json: serde_json::Value = serde_json::from_str(document.json()).unwrap();
+    let expected = serde_json::json!({
+        "organization-name": "example.com",
+        "date-range": {
+            "start-datetime": "2024-10-04T00:00:00Z",
+            "end-datetime": "2024-10-04T23:59:59Z",
+        },
+        "contact-info": "postmaster@example.com",
+        "report-id": "2024-10-04.example.net@mail.example.com",
+        "policies": [{
+            "policy": {
+                "policy-type": "sts",
+                "policy-string": ["version: STSv1", "mode: enforce"],
+                "policy-domain": "example.net",
+                // A list (erratum 6241).
+                "mx-host": ["*.example.net"],
+            },
+            "summary": {
+                "total-successful-session-count": 5,
+                "total-failure-session-count": 2,
+            },
+            "failure-details": [{
+                "result-type": "certificate-expired",
+                "sending-mta-ip": "198.51.100.1",
+                "receiving-mx-hostname": "mx.example.net",
+                "receiving-ip": "192.0.2.1",
+                "failed-session-count": 2,
+                "failure-reason-code": "tls.certificate-expired",
+            }],
+        }],
+    });
+    assert_eq!(json, expected);
+    // §5.1: sender!policy-domain!begin!end.json.gz, in seconds since the epoch.
+    let (begin, end) = (20_000 * DAY, 20_001 * DAY - 1);
+    let file = format!("example.com!example.net!{begin}!{end}.json.gz");
+    assert_eq!(document.file_name(), file);
+    // §5.3: the header fields, the subject by its ABNF, and the two parts.
+    let to = puerto_smtp::Address::parse("tls@example.net").unwrap();
+    let letter = letter::write(&document, &to, "id1", 20_001 * DAY).unwrap();
+    let letter = String::from_utf8(letter).unwrap().replace("\r\n ", " ");
+    for line in [
+        "Subject: Report Domain: example.net Submitter: example.com Report-ID: \
+         <2024-10-04.example.net@mail.example.com>",
+        "TLS-Report-Domain: example.net",
+        "TLS-Report-Submitter: example.com",
+        "Content-Type: application/tlsrpt+gzip",
+        "Content-Transfer-Encoding: base64",
+    ] {
+        assert!(letter.lines().any(|has| has == line), "{line}\n{letter}");
+    }
+    for words in ["multipart/report; report-type=\"tlsrpt\";", &format!("filename=\"{file}\"")] {
+        assert!(letter.contains(words), "{words}\n{letter}");
+    }
+}

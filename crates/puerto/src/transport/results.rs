@@ -403,6 +403,34 @@ mod tests {
         assert_eq!(results.of(day, HOST)[0].faults[1].kind, "dnssec-invalid");
     }
 
+    /// The rows of RFC 8460 §4.3, but for `dane-required`, which nobody can configure here.
+    #[test]
+    fn each_failure_has_the_type_that_the_standard_gives_it() {
+        let error = puerto_mail::dns::DnsError::Timeout;
+        let host = || HOST.to_owned();
+        for (cause, kind) in [
+            (Cause::NoTls { host: host() }, "starttls-not-supported"),
+            (Cause::PlainNotOffered {}, "starttls-not-supported"),
+            (Cause::CertificateOfOther {}, "certificate-host-mismatch"),
+            (Cause::CertificateExpired {}, "certificate-expired"),
+            (Cause::CertificateUntrusted {}, "certificate-not-trusted"),
+            (Cause::CertificateSelfSigned {}, "certificate-not-trusted"),
+            (Cause::HandshakeTimedOut {}, "validation-failure"),
+            // The records are right, and the certificate is not: none of them is invalid.
+            (Cause::TlsaUnmatched { host: host() }, "validation-failure"),
+            (Cause::DaneUnusable {}, "tlsa-invalid"),
+            (Cause::TlsaUnknown { host: host(), error }, "dnssec-invalid"),
+            (Cause::StsNotFetched {}, "sts-policy-fetch-error"),
+            (Cause::StsInvalid {}, "sts-policy-invalid"),
+            (Cause::StsUntrusted {}, "sts-webpki-invalid"),
+        ] {
+            assert_eq!(result_type(&cause), kind, "{cause}");
+            assert_eq!(result_type(&failed(cause.clone())), kind, "in the handshake: {cause}");
+            let tested = Cause::StsTestFailed { why: Box::new(cause) };
+            assert_eq!(result_type(&tested), kind, "where a policy is tried out");
+        }
+    }
+
     #[tokio::test]
     async fn a_day_ends_at_midnight_in_utc_and_outlives_a_restart() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), clock());

@@ -369,3 +369,54 @@ async fn a_failure_is_counted_with_the_address_that_the_kernel_chose() {
         assert_eq!(tallies[0].faults[0].from, from, "{allow_private}");
     }
 }
+
+// Which name the handshake with a host called mx.example asks for.
+async fn name_asked_for(rule: Option<Rule>) -> Option<String> {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let mut stream = BufStream::new(listener.accept().await.unwrap().0);
+        for reply in ["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"] {
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            if !reply.starts_with("220 go") {
+                stream.read_line(&mut String::new()).await.unwrap();
+            }
+        }
+        let acceptor = rustls::server::Acceptor::default();
+        let hello = tokio_rustls::LazyConfigAcceptor::new(acceptor, stream.into_inner());
+        hello.await.unwrap().client_hello().server_name().map(str::to_owned)
+    });
+    let hop = Hop { rule: rule.map(Arc::new), ..Hop::at("mx.example", address) };
+    let job = job(Plan { hops: vec![hop], ..plan(&[address]) }, 1);
+    let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
+    remote.deliver(&job).await;
+    heard.await.unwrap()
+}
+
+/// RFC 7672 §8.1: the base domain of the records, so that a host of many names shows the
+/// certificate that they are of; with a policy the host's own (RFC 8461 §4.2).
+#[tokio::test]
+async fn the_handshake_asks_for_the_name_that_is_to_be_proved() {
+    let base: Arc<str> = "end.example".into();
+    let of_alias = match dane(true).demand {
+        Demand::Dane(dane) => {
+            let names = vec![base.clone(), "mx.example".into()];
+            Rule {
+                demand: Demand::Dane(Arc::new(Dane { base, names, records: dane.records.clone() })),
+                reason: Cause::DanePublished { records: "3 0 1".to_owned() },
+            }
+        }
+        other => panic!("{other:?}"),
+    };
+    for (rule, name) in [
+        (Some(dane(true)), "mx.example"),
+        (Some(of_alias), "end.example"),
+        (Some(enforced()), "mx.example"),
+        (Some(encrypted()), "mx.example"),
+        (None, "mx.example"),
+    ] {
+        assert_eq!(name_asked_for(rule).await.as_deref(), Some(name));
+    }
+}
