@@ -187,7 +187,7 @@ impl Reader {
             return self.misplaced_key(key, section, span);
         }
         let far = nearest_by(name, keys.iter().map(|key| key.name));
-        let far = far.filter(|(far, _)| near.is_none_or(|(near, _)| far < &near));
+        let far = far.filter(|(far, _)| !is_slip && near.is_none_or(|(near, _)| far < &near));
         let far = far.and_then(|(_, name)| keys.iter().find(|key| key.name == name));
         let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
         let (name_said, elsewhere) = (Said::words(name), elsewhere.filter(|_| is_slip));

@@ -93,6 +93,9 @@ pub(super) fn apply(
         to_rewrite = true;
     }
     drop(fields);
+    if permission.is_of_a_login() && !to_rewrite {
+        write_as_read(fixed);
+    }
     let path_verdict = match reverse_path.address().map(|path| permission.judge_path(path)) {
         None => Verdict::Allowed,
         Some(Verdict::Foreign) if is_passed_on => Verdict::Allowed,
@@ -122,9 +125,6 @@ pub(super) fn apply(
     };
     if to_rewrite {
         rewrite(fixed, &permission, &own, &flaw);
-    }
-    if permission.is_of_a_login() {
-        write_as_read(fixed);
     }
     Ok(())
 }

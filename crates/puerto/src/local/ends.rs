@@ -132,6 +132,8 @@ pub fn readers(config: &Arc<Config>, service: Option<&Identity>) -> io::Result<V
             }
             standing => standing,
         };
+        // Where some read it, whoever does not is no fault.
+        let missing = if standing == Standing::Known { Vec::new() } else { missing };
         let reader = Reader { key, address, standing, missing };
         let is_same = |known: &Reader| {
             (&known.standing, &known.missing) == (&reader.standing, &reader.missing)

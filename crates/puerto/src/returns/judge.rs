@@ -101,7 +101,8 @@ pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Foun
         let mut found = Vec::new();
         for fate in &report.about {
             // A server before us may have sent a copy elsewhere, of the same name.
-            let is_it = is_traced || report.traces.is_empty() && !asked.is_addressed_too(fate);
+            let is_it =
+                is_traced || report.traces.is_empty() && !asked.is_addressed_too(fate, &sent.to);
             // A complaint may hide who complains, or write another address for them.
             let is_hidden =
                 fate.news == News::Complaint && (is_traced || fate.recipients.is_empty());
@@ -148,10 +149,12 @@ impl Asked<'_> {
         plain.chain(self.came_to.iter().flat_map(read).map(|(_, sender)| sender.to_string()))
     }
 
-    // Whether the message's header names whom it is about.
-    fn is_addressed_too(&self, fate: &Fate) -> bool {
-        let addressed = &self.report.addressed;
-        fate.recipients.iter().any(|name| addressed.iter().any(|one| same(one, name)))
+    // Whether the message's header names whom it is about beside ours. The header that a
+    // complaint returns may name them instead.
+    fn is_addressed_too(&self, fate: &Fate, ours: &[String]) -> bool {
+        let is_addressed = |name: &String| self.report.addressed.iter().any(|one| same(one, name));
+        let is_besides = self.report.complaint.is_none() || ours.iter().any(is_addressed);
+        is_besides && fate.recipients.iter().any(is_addressed)
     }
 
     // Which of the message's recipients it is about. An envelope sender of ours that names

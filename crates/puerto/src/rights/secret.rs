@@ -110,7 +110,7 @@ mod tests {
     fn a_password_file_is_refused_like_a_private_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
-        std::fs::write(&path, "secret\n").unwrap();
+        std::fs::write(&path, "hunter2\n").unwrap();
         for (mode, is_taken) in [
             (0o600, true),
             (0o400, true),
@@ -127,7 +127,7 @@ mod tests {
             if let Err(error) = read {
                 let text = crate::rights::said(&error).to_string();
                 assert!(text.contains("chmod o-rwx,g-w"), "{text}");
-                assert!(!text.contains("secret"), "{text}");
+                assert!(!text.contains("hunter2"), "{text}");
             }
         }
     }

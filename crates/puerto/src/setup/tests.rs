@@ -399,26 +399,26 @@ fn the_unit_of_the_sockets_follows_the_addresses_and_nothing_else() {
     let machine = Machine::new();
     machine.set_up();
     let text = machine.read("etc/puerto/puerto.toml");
-    let listens = "\n[listen]\nsmtp = [\"0.0.0.0:25\"]\n";
+    let listens = "\n[listen]\nsmtp = [\"127.0.0.1:25\"]\n";
     let text = text.replacen("\n[listen]\n", listens, 1);
     assert!(text.contains(listens), "{text}");
     let machine = machine.with("etc/puerto/puerto.toml", &text).with("run/systemd/system/x", "");
     let root = Root::new(machine.folder.path());
     let found = overlap(&root, &machine.config()).unwrap().seen.of(Language::English);
-    assert!(found.contains("0.0.0.0:25") && found.contains("holds 127.0.0.1:25"), "{found}");
+    assert!(found.contains("127.0.0.1:25") && found.contains("holds 0.0.0.0:25"), "{found}");
     let report = machine.set_up();
     assert!(report.files.contains(&(PathBuf::from(service::SOCKET), Done::Replaced)));
-    assert!(machine.read(socket).contains("ListenStream=0.0.0.0:25\n"));
+    assert!(machine.read(socket).contains("ListenStream=127.0.0.1:25\n"));
     assert_eq!(overlap(&root, &machine.config()), None);
     let own = machine.read(socket).replace("SocketMode=0666", "SocketMode=0660");
-    let own = own.replace("0.0.0.0:25", "127.0.0.1:25");
+    let own = own.replace("127.0.0.1:25", "0.0.0.0:25");
     let machine = machine.with(socket, &own);
     let report = machine.set_up();
     assert!(report.files.contains(&(PathBuf::from(service::SOCKET), Done::Kept)));
     assert!(overlap(&root, &machine.config()).is_some());
     let machine = machine.with(
         "etc/systemd/system/puerto.socket.d/override.conf",
-        "[Socket]\nListenStream=\nListenStream=0.0.0.0:25\n",
+        "[Socket]\nListenStream=\nListenStream=127.0.0.1:25\n",
     );
     assert_eq!(overlap(&root, &machine.config()), None);
 }

@@ -27,7 +27,7 @@ async fn mail_beyond_a_cap_is_taken_and_held_and_postmaster_told_once() {
     let mut text = String::new();
     rig.spool.content(letter.id).wait().unwrap().read_to_string(&mut text).unwrap();
     for part in [
-        "ann ha enviado más de 1 mensajes en una hora.",
+        "ann ha enviado en una hora más mensajes de los permitidos (1).",
         "puerto queue release --held --origin 'user 1000'\r\n",
         &held[0].id.to_string(),
         "Auto-Submitted: auto-generated\r\n",

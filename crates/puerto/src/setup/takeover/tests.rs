@@ -50,7 +50,7 @@ smtp_bind_address = 192.0.2.7
 #[test]
 fn postfixs_table_of_other_addresses_is_read_as_it_is() {
     let of = |lines: &str| {
-        let main = format!("myhostname = mail.example.com\n{lines}");
+        let main = format!("myhostname = mail.example.com\nmynetworks = 127.0.0.0/8\n{lines}");
         let (_folder, root) = tree(&[
             ("etc/postfix/main.cf", &main),
             ("etc/postfix/virtual", "example.net anything\ninfo@example.net bosun\n"),

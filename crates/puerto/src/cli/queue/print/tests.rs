@@ -173,7 +173,7 @@ To          <done@example.net>
 
 Header
   Subject: x?
-  folded
+      folded
 "
     );
 }
