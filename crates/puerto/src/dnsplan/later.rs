@@ -53,8 +53,8 @@ fn policy(draft: &mut Draft<'_>, text: &str) {
     let host = policy_host(domain);
     // It is served where this server is reached, be that by an alias.
     if existing.policy_host.is_empty() || !existing.aliases.contains_key(&host) {
-        let reached =
-            if existing.addresses.is_empty() { &subject.egress } else { &existing.addresses };
+        let own = existing.addresses();
+        let reached = if own.is_empty() { subject.egress.as_slice() } else { own };
         for address in reached {
             let why = Said::plain(words::MTA_STS_HOST).put("host", &host);
             let is_there = existing.policy_host.contains(address);

@@ -25,6 +25,7 @@ fn subject() -> Subject {
         hostname: "mail.example.com".to_owned(),
         exchanger: "mail.example.com".to_owned(),
         egress: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        sources: Vec::new(),
         relay: None,
         keys: vec![Key {
             domain: "example.com".to_owned(),
