@@ -72,6 +72,11 @@ fn policy(draft: &mut Draft<'_>, text: &str) {
     let value = format!("v=STSv1; id={};", id_for(text));
     let announced: Vec<String> =
         existing.mta_sts.iter().filter(|text| text.starts_with("v=STSv1")).cloned().collect();
+    // One that announces the policy already is right before and after.
+    if !subject.is_policy_there && announced.as_slice() != [value.clone()] {
+        let why = Said::plain(words::MTA_STS_NOT_YET).put("host", &host);
+        return draft.prepare(Planned::text(&name, &value, why));
+    }
     let why = Said::plain(words::MTA_STS_OURS).put("host", &host);
     let chosen = announced.iter().position(|text| *text == value).or(Some(0));
     draft.merge(Planned::text(&name, &value, why), &announced, chosen, |_| {

@@ -34,6 +34,8 @@ pub struct Subject {
     pub receives: bool,
     /// The MTA-STS policy that this server serves, as its page has it.
     pub policy: Option<String>,
+    /// Whether senders find that policy at its host, so that it may be announced.
+    pub is_policy_there: bool,
     /// The keys that the exchanger's TLSA records are to name: SHA-256 of the one in force,
     /// and of the next, in hexadecimal digits. None where DNSSEC does not vouch for its name.
     pub tlsa: Vec<String>,
@@ -93,6 +95,7 @@ impl Subject {
         Ok(Self {
             reached: reached(config),
             policy: config.mta_sts.text(),
+            is_policy_there: false,
             tlsa: Vec::new(),
             receives: config.domains.iter().filter_map(a_labels).any(|name| name == domain),
             hostname: ascii(&config.delivery.helo),
