@@ -2,6 +2,7 @@
 //! stop it, and what would stop mail. Nothing is changed, and a daemon that runs is not
 //! disturbed: it holds its addresses, and only those that nobody holds are taken for a moment.
 
+mod providers;
 #[cfg(test)]
 mod tests;
 
@@ -184,6 +185,7 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.listeners(config);
     trial.accounts(config);
     trial.sources(config);
+    trial.providers(config);
     trial.names(config);
     let own = Config::command(file);
     let called = |tried: Tried| Tried { finding: tried.finding.put("puerto", &own), ..tried };
