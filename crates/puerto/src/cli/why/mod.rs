@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::tz::TimeZone;
+use puerto_smtp::Address;
 
 use self::page::Manner;
 use self::story::Story;
@@ -24,7 +25,7 @@ use crate::cli::output::{json_document, say, show, tell};
 use crate::cli::sendmail;
 use crate::cli::spanish::{Spanish as _, below};
 use crate::control::{Client, Known, MatchView, StoryView, UnknownView};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text};
 
 const EXIT_CODES: Text = Text::new(
     "Exit code: 0 told, 1 nothing is known of it, 2 wrong usage.",
@@ -61,10 +62,11 @@ fn why(
     config_path: Option<&Path>,
     language: Language,
 ) -> Result<Sysexit, Failure> {
+    let bare = meant(arguments)?;
     let run_dir = sendmail::run_dir(config_path)?;
     let mut client = Client::connect(&run_dir)?;
     if arguments.forget {
-        let count = client.forget(&arguments.what)?.to_string();
+        let count = client.forget(bare)?.to_string();
         say(&FORGOTTEN.with(language, &[("count", &count)]))?;
         return Ok(Sysexit::Ok);
     }
@@ -91,6 +93,29 @@ fn why(
     }
 }
 
+// What is asked about, without brackets: something, and to be forgotten an address.
+fn meant(arguments: &WhyArgs) -> Result<&str, Failure> {
+    let what = arguments.what.trim();
+    let bare = what.trim_matches(['<', '>']).trim();
+    if bare.is_empty() {
+        return Err(Failure::new(Sysexit::Arguments, NOTHING_MEANT));
+    }
+    if arguments.forget && Address::parse(bare).is_err() {
+        return Err(Failure::new(Sysexit::Arguments, Said::with(NO_ADDRESS, &[("what", what)])));
+    }
+    Ok(bare)
+}
+
+const NOTHING_MEANT: Text = Text::new(
+    "no message is named: give its id, its Message-ID, or an address of its sender or a recipient",
+    "no se indica ningún mensaje: dé su identificador, su Message-ID o la dirección del remitente o \
+     de un destinatario",
+);
+const NO_ADDRESS: Text = Text::new(
+    "`{what}` is no address: --forget takes an address, and forgets all finished mail from or to it",
+    "`{what}` no es una dirección: --forget espera una, y borra todo el correo ya terminado de ella o \
+     para ella",
+);
 const FORGOTTEN: Text =
     Text::new("forgotten messages: {count}", "mensajes borrados del historial: {count}");
 const WHICH: Text = Text::new("Which one? [1-{count}]", "¿Cuál? [1-{count}]");
