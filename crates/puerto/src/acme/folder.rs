@@ -45,6 +45,8 @@ pub struct Standing {
     pub window: Option<(i64, i64)>,
     /// When it was last asked about that.
     pub window_asked: Option<i64>,
+    /// Names that have no address in the DNS, and without which a certificate is asked for.
+    pub unresolved: Vec<String>,
     /// How long the next key waits, if there is one that has to.
     pub roll: Option<Roll>,
 }

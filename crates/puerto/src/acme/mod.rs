@@ -13,6 +13,7 @@
 
 mod folder;
 mod http;
+mod names;
 mod order;
 mod proof;
 mod report;

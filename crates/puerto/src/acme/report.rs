@@ -122,10 +122,22 @@ impl Report {
                 "este servidor no lo renueva: [acme] no nombra ninguna autoridad"
             )),
         }
-        if !self.lacks.is_empty() {
+        let missing = &self.standing.unresolved;
+        let lacks = self.lacks.iter().filter(|name| !missing.contains(name));
+        let lacks: Vec<&str> = lacks.map(String::as_str).collect();
+        if !lacks.is_empty() {
             line(said!(
                 "it lacks {names}: another is asked for at once",
-                "le falta {names}: se pide otro enseguida"; names = self.lacks.join(", ")
+                "le falta {names}: se pide otro enseguida"; names = lacks.join(", ")
+            ));
+        }
+        if !missing.is_empty() {
+            line(said!(
+                "no A or AAAA record is there for {names}, and no certificate for it before there \
+                 is: publish it (`puerto dns` has it); one is asked for within minutes of seeing it",
+                "no hay registro A ni AAAA de {names}, y sin él no hay certificado para ese nombre: \
+                 publíquelo (lo da `puerto dns`); se pide uno a los pocos minutos de verlo";
+                names = missing.join(", ")
             ));
         }
         match self.standing.roll.as_ref().map(|roll| roll.ready()) {
@@ -180,6 +192,7 @@ impl Report {
             "file": held.map(|held| &held.file),
             "names": held.map(|held| &held.names),
             "missing_names": self.lacks,
+            "unresolved_names": self.standing.unresolved,
             "issuer": held.map(|held| &held.issuer),
             "not_before": held.map(|held| moment(held.holds.0)),
             "not_after": held.map(|held| moment(held.holds.1)),
@@ -200,4 +213,23 @@ fn is_missing(file: &Path) -> bool {
 
 fn moment(at: i64) -> String {
     jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_has_no_record_is_told_with_what_to_publish() {
+        let name = "mta-sts.example.com".to_owned();
+        let standing = Standing { unresolved: vec![name.clone()], ..Standing::default() };
+        let report = Report { lacks: vec![name.clone()], standing, ..Report::default() };
+        for language in [Language::English, Language::Spanish] {
+            let shown = report.show(language);
+            assert!(shown.contains(&name) && shown.contains("puerto dns"), "{shown}");
+            assert!(!shown.contains("at once") && !shown.contains("enseguida"), "{shown}");
+        }
+        assert_eq!(report.to_json(0, Language::English)["unresolved_names"], json!([name]));
+        assert!(!report.is_well(0));
+    }
 }

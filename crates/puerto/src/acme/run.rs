@@ -12,13 +12,14 @@ use tokio::sync::{Notify, watch};
 
 use super::folder::{Folder, Standing, Trouble};
 use super::http::Client;
+use super::names;
 use super::order::{self, Wanted};
 use super::proof::Prover;
 use super::roll::{self, Roll};
 use super::trouble::cause;
 use super::when;
 use crate::cause::Cause;
-use crate::config::{Acme, Config, Live};
+use crate::config::{Acme, Challenge, Config, Live};
 use crate::dns::Resolver;
 use crate::telemetry::{Event, MailLog};
 use crate::tls::{Certificate, ClientTls, OwnCertificate};
@@ -30,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 const MINUTE: i64 = 60;
 /// No failure has a certificate wait for longer.
 const LONGEST_PAUSE: i64 = 8 * 86_400;
-/// How often it is looked for the record of a new key.
+/// How often it is looked for the record of a new key, or of a name that has none.
 const LOOK_FOR_RECORD: Duration = Duration::from_secs(300);
 /// How often the authority is asked when it wants to be asked for the next certificate.
 const ASK_FOR_WINDOW: i64 = 12 * 3600;
@@ -147,7 +148,14 @@ impl Manager {
             }
         };
         let now = self.now();
-        let held = self.held(&config);
+        let wanted = match self.names(&config.acme, &mut standing).await {
+            Ok(wanted) => wanted,
+            Err(cause) => {
+                self.say("error", &cause.text());
+                return LOOK_AGAIN;
+            }
+        };
+        let held = self.held(&wanted);
         let is_asked = Renew::take(&self.renew.0.now);
         let next = match self.next_key(&config, &mut standing).await {
             Ok(next) => next,
@@ -170,6 +178,7 @@ impl Manager {
             let left = u64::try_from(from.saturating_sub(now)).unwrap_or(0).max(1);
             // Its record may come at any time.
             let waits = standing.roll.is_some() && ready.is_none();
+            let waits = waits || !standing.unresolved.is_empty();
             let most = if waits { LOOK_FOR_RECORD } else { LOOK_AGAIN };
             return most.min(Duration::from_secs(left));
         }
@@ -180,8 +189,9 @@ impl Manager {
             self.say("error", &Cause::AcmeUnkept { error: (&error).into() }.text());
             return LOOK_AGAIN;
         }
-        let done = self.attempt(&config, held.as_ref(), next).await;
+        let done = self.attempt(&config.acme, (held.as_ref(), &wanted), next).await;
         let again = self.note(&config.acme, &mut standing, done);
+        let again = if standing.unresolved.is_empty() { again } else { again.min(LOOK_FOR_RECORD) };
         self.tell_if_late(held.as_ref(), &standing, now);
         if let Err(error) = self.folder.keep_standing(&standing) {
             self.say("error", &Cause::AcmeUnkept { error: (&error).into() }.text());
@@ -195,7 +205,41 @@ impl Manager {
         self.folder.standing(None)
     }
 
-    fn held(&self, config: &Config) -> Option<Held> {
+    // What a certificate can be asked for at this time: all names that have an address, or all
+    // where none has, for the authority to say so. Over the DNS a name is shown without one.
+    async fn names(&self, acme: &Acme, standing: &mut Standing) -> Result<Vec<String>, Cause> {
+        let before = std::mem::take(&mut standing.unresolved);
+        let missing = match acme.challenge {
+            Challenge::Dns => Vec::new(),
+            _ => names::unresolved(&*self.needs.dns, &acme.names, &before).await,
+        };
+        let is_missing = |name: &&String| missing.contains(*name);
+        let new: Vec<&str> =
+            missing.iter().filter(|name| !before.contains(name)).map(String::as_str).collect();
+        if !new.is_empty() {
+            let text = format!(
+                "no A or AAAA record is there for {}, and no certificate for it before there is: \
+                 `puerto dns` has it; one is asked for within minutes of seeing it",
+                new.join(", ")
+            );
+            self.say("warn", &text);
+        }
+        let wanted: Vec<String> =
+            acme.names.iter().filter(|name| !is_missing(name)).cloned().collect();
+        standing.unresolved.clone_from(&missing);
+        if missing != before {
+            // What failed before may have failed for that.
+            if before.iter().any(|name| !is_missing(&name)) {
+                standing.not_before = None;
+            }
+            self.folder
+                .keep_standing(standing)
+                .map_err(|error| Cause::AcmeUnkept { error: error.into() })?;
+        }
+        Ok(if wanted.is_empty() { acme.names.clone() } else { wanted })
+    }
+
+    fn held(&self, wanted: &[String]) -> Option<Held> {
         let own = OwnCertificate::load(&Acme::files(&self.files)).ok()?;
         let (leaf, _) = own.chain().next()?;
         let leaf = Certificate::parse(leaf)?;
@@ -204,7 +248,7 @@ impl Manager {
         let id = issuer_key.map(|key| {
             CertificateIdentifier::new(Der::from_slice(&key), Der::from_slice(&serial)).into_owned()
         });
-        let has_all_names = config.acme.names.iter().all(|name| own.names(name));
+        let has_all_names = wanted.iter().all(|name| own.names(name));
         Some(Held { holds: leaf.holds, id, chance, has_all_names })
     }
 
@@ -259,11 +303,10 @@ impl Manager {
 
     async fn attempt(
         &self,
-        config: &Config,
-        held: Option<&Held>,
+        acme: &Acme,
+        (held, wanted): (Option<&Held>, &[String]),
         next: Option<String>,
     ) -> Result<(), Cause> {
-        let acme = &config.acme;
         let unkept = |error: std::io::Error| Cause::AcmeUnkept { error: error.into() };
         let key = match next {
             Some(next) => next,
@@ -272,13 +315,10 @@ impl Manager {
                 None => order::new_key()?,
             },
         };
-        let names = acme.names.join(", ");
+        let names = wanted.join(", ");
         self.say("info", &format!("asking for a certificate for {names}"));
-        let wanted = Wanted {
-            names: &acme.names,
-            key: &key,
-            replaces: held.and_then(|held| held.id.clone()),
-        };
+        let wanted =
+            Wanted { names: wanted, key: &key, replaces: held.and_then(|held| held.id.clone()) };
         let chain = self.chain(acme, &wanted).await?;
         self.folder.install(&chain, &key).map_err(unkept)?;
         let text = match (self.needs.reload)() {
@@ -314,7 +354,15 @@ impl Manager {
             Ok(()) => {
                 let (directory, attempts) = (acme.directory.clone(), standing.attempts);
                 let (tried, roll) = (standing.tried, standing.roll.take());
-                *standing = Standing { directory, attempts, tried, roll, ..Standing::default() };
+                let unresolved = std::mem::take(&mut standing.unresolved);
+                *standing = Standing {
+                    directory,
+                    attempts,
+                    tried,
+                    roll,
+                    unresolved,
+                    ..Standing::default()
+                };
                 // It is asked at once when the next is to be.
                 Duration::from_secs(1)
             }

@@ -16,6 +16,7 @@ use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::{KeyProblem, KeyRing};
 use crate::lang::{Said, Text};
 use crate::survey::address::is_public;
+use crate::survey::egress::Host;
 use crate::survey::names::ascii;
 use crate::survey::{egress, relayhost, unregistered};
 
@@ -33,6 +34,8 @@ pub struct Context<'a, W> {
     pub unregistered: Option<String>,
     /// The name in EHLO: lower case, A-labels.
     pub helo: String,
+    /// The names in EHLO of `[[source]]`, with their addresses as the world sees them.
+    pub sources: Vec<Host>,
     /// The addresses that mail leaves from.
     pub egress: Vec<IpAddr>,
     /// Those of them that were found in the DNS: this machine has a private address.
@@ -106,23 +109,18 @@ impl<'a, W: World> Context<'a, W> {
         let helo = ascii(&config.delivery.helo);
         let mut egress =
             if egress_given { egress::given(&asked.egress) } else { egress::find(config) };
-        let mut translated = Vec::new();
-        let private = |address: &IpAddr| address.is_ipv4() && !is_public(*address);
-        if !egress_given && !config.delivery.allow_private && egress.iter().any(private) {
-            // Behind address translation, the name says what the world sees.
-            translated = addresses(world, &helo, RecordType::A).await.unwrap_or_default();
-            translated.retain(|address| is_public(*address));
-            if !translated.is_empty() {
-                egress.retain(|address| !private(address));
-                egress.splice(0..0, translated.iter().copied());
-            }
-        }
+        let mut sources = egress::sources(config);
+        let translated = match egress_given || config.delivery.allow_private {
+            true => Vec::new(),
+            false => translate(world, &helo, &mut sources, &mut egress).await,
+        };
         Self {
             world,
             config,
             domain,
             unregistered,
             helo,
+            sources,
             egress,
             translated,
             egress_given,
@@ -230,8 +228,8 @@ impl<'a, W: World> Context<'a, W> {
     }
 
     /// That a name is no alias.
-    pub async fn no_alias(&self, definition: &'static Definition, name: &str) -> Check {
-        let draft = self.asking(definition, name, (name, RecordType::Cname));
+    pub async fn no_alias(&self, draft: Draft, name: &str) -> Check {
+        let draft = draft.asked_dns(self.question(name, RecordType::Cname));
         match self.alias(name).await {
             Ok(Some(target)) => draft.with("target", target).wrong(),
             Ok(None) => draft.right(),
@@ -267,10 +265,31 @@ impl<'a, W: World> Context<'a, W> {
         found
     }
 
+    /// All names in EHLO, the server's own first, each with its addresses.
+    pub fn hosts(&self) -> Vec<Host> {
+        egress::hosts(&self.helo, &self.sources, &self.egress)
+    }
+
+    /// The names in EHLO of mail from an address: one, unless several sources share it.
+    pub fn names_of(&self, address: IpAddr) -> Vec<&str> {
+        egress::names_of(&self.helo, &self.sources, address)
+    }
+
+    /// Where the configuration says such a name in EHLO.
+    pub fn key_of(&self, name: &str) -> Text {
+        match name == self.helo {
+            true => Text::same("hostname"),
+            false => Text::same("[[source]] helo"),
+        }
+    }
+
     /// What SPF of the domain comes to for mail from each address.
     pub async fn spf_of(&self, addresses: &[IpAddr]) -> Vec<Evaluation> {
         let sender = format!("postmaster@{}", self.domain);
-        let query = |address: &IpAddr| Query::mail_from_text(*address, &self.helo, &sender);
+        let query = |address: &IpAddr| {
+            let helo = self.names_of(*address).first().map_or("", |name| *name).to_owned();
+            Query::mail_from_text(*address, &helo, &sender)
+        };
         let queries: Vec<Query> = addresses.iter().map(query).collect();
         together(queries.iter().map(|query| spf::check(self.world, query))).await
     }
@@ -306,6 +325,35 @@ pub fn domains_of(asked: &Asked, config: &Config) -> Vec<String> {
         }
     }
     domains
+}
+
+// Behind address translation, each name says what the world sees: the addresses that were put
+// in the place of private ones.
+async fn translate<D: Dns>(
+    dns: &D,
+    own: &str,
+    sources: &mut [Host],
+    egress: &mut Vec<IpAddr>,
+) -> Vec<IpAddr> {
+    let private = |address: &IpAddr| address.is_ipv4() && !is_public(*address);
+    let mut translated: Vec<IpAddr> = Vec::new();
+    for host in egress::hosts(own, sources, egress) {
+        if !host.addresses.iter().any(private) {
+            continue;
+        }
+        let mut found = addresses(dns, &host.name, RecordType::A).await.unwrap_or_default();
+        found.retain(|address| is_public(*address));
+        if found.is_empty() {
+            continue;
+        }
+        egress.retain(|address| !(private(address) && host.addresses.contains(address)));
+        for source in sources.iter_mut().filter(|source| source.name == host.name) {
+            source.addresses.extend(&found);
+        }
+        translated.append(&mut found);
+    }
+    *egress = egress::given(&[translated.as_slice(), egress].concat());
+    translated
 }
 
 async fn addresses<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, DnsError> {

@@ -10,6 +10,7 @@ use super::outcome::{Check, Judged, family, told};
 use super::world::World;
 use crate::dnsplan::helo_spf_proposal;
 use crate::lang::{Said, Text};
+use crate::survey::egress::Host;
 use crate::survey::names;
 use puerto_mail::together::together;
 
@@ -28,8 +29,8 @@ family! {
         right: "{subject}";
         expected: "a full public host name, such as mail.{domain}",
             "un nombre de máquina público y completo, como mail.{domain}";
-        remedy: "In puerto.toml: hostname = \"mail.{domain}\"",
-            "En puerto.toml: hostname = \"mail.{domain}\"";
+        remedy: "In puerto.toml: {key} = \"mail.{domain}\"",
+            "En puerto.toml: {key} = \"mail.{domain}\"";
     ];
     RESOLVES = "helo.resolves" Error "RFC 5321 §2.3.5" [
         "The name in EHLO leads to the sending address",
@@ -52,8 +53,8 @@ family! {
         right: "no alias", "no es un alias";
         wrong: "{subject} is an alias of {target}", "{subject} es un alias de {target}";
         expected: "a name with its own addresses", "un nombre con direcciones propias";
-        remedy: "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
-            "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones";
+        remedy: "In puerto.toml: {key} = \"{target}\", or replace the CNAME by addresses",
+            "En puerto.toml: {key} = \"{target}\", o cambie el CNAME por direcciones";
     ];
     SPF = "helo.spf" Warning "RFC 7208 §2.3, §2.4" [
         "SPF of the name in EHLO lets this server send",
@@ -72,8 +73,16 @@ family! {
 }
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let name = context.helo.as_str();
-    let draft = |check| context.about(check, name);
+    let hosts = match context.relay {
+        Some(_) => vec![Host { name: context.helo.clone(), addresses: Vec::new() }],
+        None => context.hosts(),
+    };
+    together(hosts.iter().map(|host| of_host(context, host))).await.concat()
+}
+
+async fn of_host<W: World>(context: &Context<'_, W>, host: &Host) -> Vec<Check> {
+    let name = host.name.as_str();
+    let draft = |check| context.about(check, name).with_said("key", context.key_of(name));
     let rest = [&RESOLVES, &NO_CNAME, &SPF];
     let fqdn = match what_is_wrong_with(name) {
         None => draft(&FQDN).right(),
@@ -90,11 +99,11 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     if fqdn.is_wrong() {
         return fqdn.skipping(&rest, draft);
     }
-    let egress = || context.egress.iter().copied();
+    let egress = || host.addresses.iter().copied();
     let (resolve, alias, allowed) = tokio::join!(
-        together(egress().map(async |address| told(resolves(context, address).await))),
-        context.no_alias(&NO_CNAME, name),
-        together(egress().map(|address| spf_allows(context, address))),
+        together(egress().map(async |address| told(resolves(context, (name, address)).await))),
+        context.no_alias(draft(&NO_CNAME), name),
+        together(egress().map(|address| spf_allows(context, (host, address)))),
     );
     // A record that says `a` lets pass what the name leads to: one fault, one finding.
     let is_missing =
@@ -134,9 +143,8 @@ pub(super) fn what_is_wrong_with(name: &str) -> Option<Text> {
     }
 }
 
-async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Judged {
+async fn resolves<W: World>(context: &Context<'_, W>, (name, address): (&str, IpAddr)) -> Judged {
     let kind = RecordType::of_address(address);
-    let name = context.helo.as_str();
     let draft = context.asking(&RESOLVES, address, (name, kind));
     let draft = draft.with("name", name).with("type", kind);
     let found = draft.answered(context.public_addresses(name, kind).await)?;
@@ -148,8 +156,11 @@ async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Judged
 }
 
 // Also whether the record goes by the addresses of the name.
-async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Check, bool) {
-    let name = context.helo.as_str();
+async fn spf_allows<W: World>(
+    context: &Context<'_, W>,
+    (host, address): (&Host, IpAddr),
+) -> (Check, bool) {
+    let name = host.name.as_str();
     let query = spf::Query::helo(address, name);
     let evaluation = spf::check(context.world, &query).await;
     let record = evaluation.trace.record.clone().unwrap_or_default();
@@ -174,7 +185,7 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
         },
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => {
             let texts = context.texts(name).await.unwrap_or_default();
-            let proposal = helo_spf_proposal(context.world, (name, &context.egress), &texts).await;
+            let proposal = helo_spf_proposal(context.world, (name, &host.addresses), &texts).await;
             let draft = match proposal.as_ref().map(|one| (one, one.unclear())) {
                 Err(_) => draft.remedy(LATER),
                 Ok((one, unclear)) if unclear.is_empty() => {

@@ -24,7 +24,13 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
         context.about(definition, domain).asked(&address).with("url", &address).with("host", &host)
     };
     if record.status != Status::Pass {
-        return vec![draft(&MTASTS_POLICY).skipped(&MTASTS_RECORD)];
+        let mut checks = vec![draft(&MTASTS_POLICY).skipped(&MTASTS_RECORD)];
+        // What senders will go by once the record is right is known without it.
+        if let Some(Ok(policy)) = ours(context).as_deref().map(Policy::read) {
+            let exchangers = context.exchangers().await;
+            checks.push(told(matching(draft(&MTASTS_MX), &policy, exchangers)));
+        }
+        return checks;
     }
     if context.egress_given {
         return vec![draft(&MTASTS_POLICY).not_applicable((
@@ -52,7 +58,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
 }
 
 // The policy that this server serves for the domain.
-fn ours<W: World>(context: &Context<'_, W>) -> Option<String> {
+pub(super) fn ours<W: World>(context: &Context<'_, W>) -> Option<String> {
     let is_ours = context
         .config
         .domains
@@ -219,6 +225,54 @@ mod tests {
         });
         let about_id = checks.iter().filter(|check| check.id() == "mtasts.id");
         about_id.map(|check| check.seen.to_string()).collect()
+    }
+
+    /// The record that is there, and the hosts that our own policy names.
+    fn served_beside(record: Option<&str>, named: &str) -> Vec<Check> {
+        let mut config = Config::for_tests(std::path::Path::new("/nonexistent"));
+        config.domains = vec![puerto_smtp::Domain::parse("example.com").unwrap()];
+        config.mta_sts.mode = Some(crate::config::PolicyMode::Enforce);
+        config.mta_sts.mx = vec![named.to_owned()];
+        let mut made = Made::default();
+        if let Some(record) = record {
+            made.table.txt("_mta-sts.example.com", record);
+        }
+        made.table.mx("example.com", 10, "mail.example.com");
+        made.judge_with(
+            &config,
+            |_| {},
+            |context| {
+                block_on(async {
+                    let record = policies::record(context, &policies::MTA_STS).await;
+                    let checks = run(context, &record).await;
+                    std::iter::once(record).chain(checks).collect()
+                })
+            },
+        )
+    }
+
+    /// A policy that leaves our MX host out stops all mail on the day on which the record is
+    /// mended: it is told before.
+    #[test]
+    fn what_our_own_policy_leaves_out_is_told_without_a_right_record() {
+        let wrong = |record, named| {
+            let checks = served_beside(record, named);
+            let wrong = checks.iter().filter(|check| check.status == Status::Finding);
+            wrong.map(|check| check.id()).collect::<Vec<_>>()
+        };
+        let malformed = Some("v=STSv1; id=2026-11-30");
+        let both = ["mtasts.record", "mtasts.mx-match"];
+        assert_eq!(wrong(malformed, "mial.example.com"), both);
+        assert_eq!(wrong(malformed, "mail.example.com"), ["mtasts.record"]);
+        assert_eq!(wrong(None, "mial.example.com"), ["mtasts.mx-match"]);
+        // The id that is told is that of the policy, which `puerto dns` has, too.
+        let checks = served_beside(malformed, "mail.example.com");
+        let mut config = Config::for_tests(std::path::Path::new("/nonexistent"));
+        config.mta_sts.mode = Some(crate::config::PolicyMode::Enforce);
+        config.mta_sts.mx = vec!["mail.example.com".to_owned()];
+        let id = id_for(&config.mta_sts.text().unwrap());
+        let remedy = checks[0].remedy.to_string();
+        assert!(remedy.ends_with(&format!("\"v=STSv1; id={id};\"")), "{remedy}");
     }
 
     #[test]

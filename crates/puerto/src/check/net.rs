@@ -286,7 +286,8 @@ fn egress<W: World>(context: &Context<'_, W>) -> Check {
 }
 
 fn public<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
-    let draft = context.about(&IPV4_PUBLIC, address);
+    let names = context.names_of(address);
+    let draft = context.about(&IPV4_PUBLIC, address).list("helo", names.first());
     match context.translated.contains(&address) {
         true => draft.pass((
             "behind address translation; {helo} leads to {subject}",

@@ -291,6 +291,7 @@ impl Draft {
     /// The same of a sentence.
     #[must_use]
     pub fn with_said(mut self, name: &'static str, said: impl Into<Said>) -> Self {
+        self.values.retain(|(known, _)| *known != name);
         self.values.push((name, said.into()));
         self
     }

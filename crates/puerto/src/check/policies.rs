@@ -5,10 +5,12 @@
 use puerto_mail::dns::RecordType;
 
 use super::context::Context;
+use super::mtasts;
 use super::outcome::{Check, Definition, Judged, family, told};
 use super::tls::{MTASTS_RECORD, TLSRPT_RECORD};
 use super::world::World;
 use crate::lang::{Said, Text};
+use crate::survey::mtasts::id_for;
 
 family! {
     FAMILY = "bimi" ["The brand's logo", "El logotipo de la marca"] is_of_machine: false;
@@ -39,7 +41,7 @@ pub(super) static MTA_STS: Kind = Kind {
     definition: &MTASTS_RECORD,
     prefix: "_mta-sts",
     version: "STSv1",
-    form: "v=STSv1; id=20261124T0800;",
+    form: "v=STSv1; id={id};",
     is_right: |fields| {
         value(fields, "id").is_some_and(|id| {
             (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -88,13 +90,27 @@ fn is_meant(text: &str, kind: &Kind) -> bool {
     text.to_ascii_lowercase().contains(&version)
 }
 
+// As it is to be published: the id of the policy that this server serves is the one that
+// `puerto dns` has; for another's policy it is what can be kept of the id that is there, since one
+// that had no effect is as good as new.
+fn form<W: World>(context: &Context<'_, W>, kind: &Kind, texts: &[String]) -> String {
+    let kept = || {
+        let given = texts.iter().find_map(|text| value(&fields(text), "id").map(str::to_owned));
+        let given = given.unwrap_or_default();
+        let kept: String = given.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+        if kept.is_empty() { "1".to_owned() } else { kept }
+    };
+    let id = mtasts::ours(context).map_or_else(kept, |policy| id_for(&policy));
+    kind.form.replace("{domain}", &context.domain).replace("{id}", &id)
+}
+
 async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Judged {
     let name = format!("{}.{}", kind.prefix, context.domain);
     let draft = context
         .asking(kind.definition, &context.domain, (&name, RecordType::Txt))
-        .with("name", &name)
-        .with_record("form", Said::words(kind.form.replace("{domain}", &context.domain)));
+        .with("name", &name);
     let texts = draft.answered(context.texts(&name).await)?;
+    let draft = draft.with_record("form", Said::words(form(context, kind, &texts)));
     // RFC 8461 §3.1, RFC 8460 §3: other records at the name do not count.
     let versioned = |text: &&String| {
         fields(text).first().is_some_and(|(name, value)| *name == "v" && *value == kind.version)

@@ -13,7 +13,6 @@ use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::address::is_public;
-use crate::survey::egress;
 use puerto_mail::together::together;
 
 family! {
@@ -95,8 +94,8 @@ family! {
         right: "{helo}";
         wrong: "PTR {names}, EHLO {helo}";
         expected: "the same name", "el mismo nombre";
-        remedy: "Set the PTR of {subject} to {helo}, or in puerto.toml: hostname = \"{names}\"",
-            "Ponga {helo} en el PTR de {subject}, o en puerto.toml: hostname = \"{names}\"";
+        remedy: "Set the PTR of {subject} to {helo}, or in puerto.toml: {key} = \"{names}\"",
+            "Ponga {helo} en el PTR de {subject}, o en puerto.toml: {key} = \"{names}\"";
     ];
     OWN_DOMAIN = "ptr.own-domain" Info "" [
         "The name of the address lies in a domain of yours",
@@ -105,8 +104,8 @@ family! {
         "La reputación va unida a los nombres. En un dominio propio es solo suya.",
         right: "{names}";
         expected: "a name below {domain}", "un nombre bajo {domain}";
-        remedy: "Ask for {subject} → mail.{domain}, and set hostname to it",
-            "Pida {subject} → mail.{domain}, y póngalo en hostname";
+        remedy: "Ask for {subject} → mail.{domain}, and set {key} to it",
+            "Pida {subject} → mail.{domain}, y póngalo en {key}";
     ];
 }
 
@@ -125,9 +124,10 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<Check> {
     let existence = if address.is_ipv6() { &V6 } else { &EXISTS };
     let rest = [&FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN];
-    let bare = |check| context.about(check, address);
+    let own = context.names_of(address);
+    let bare = |check| context.about(check, address).with("helo", own.join(" / "));
     let question = reverse_name(address);
-    let asking = context.asking(existence, address, (&question, RecordType::Ptr));
+    let asking = bare(existence).asked_dns(context.question(&question, RecordType::Ptr));
     let asking = asking.with("question", &question);
     if !context.config.delivery.allow_private && !is_public(address) {
         return vec![asking.not_applicable((
@@ -143,21 +143,19 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
     if names.is_empty() {
         return asking.wrong().skipping(&rest, bare);
     }
-    let draft = |check: &'static Definition| bare(check).list("names", &names);
+    let key = context.key_of(own.first().copied().unwrap_or_default());
+    let draft =
+        |check: &'static Definition| bare(check).list("names", &names).with_said("key", key);
     let single = draft(&SINGLE).with("count", names.len()).judge(names.len() > 1);
     let found =
         [confirmed(context, address, &names).await, looks_generic(context, address, &names)];
     // One fault, one finding: a name that is wrong anyway need not be compared too.
     let wrong = found.iter().find(|check| check.is_wrong()).map(|check| check.definition);
-    let helo_is_wrong = what_is_wrong_with(&context.helo).is_some();
+    let helo_is_wrong = own.iter().any(|name| what_is_wrong_with(name).is_some());
     let wrong = wrong.or(helo_is_wrong.then_some(&FQDN));
     let compared = |check: &'static Definition, is_same: &dyn Fn(&String) -> bool| match wrong {
         Some(wrong) => bare(check).skipped(wrong),
         None => draft(check).judge(!names.iter().any(is_same)),
-    };
-    let own: Vec<&str> = match context.config.sources.is_empty() || context.egress_given {
-        true => vec![context.helo.as_str()],
-        false => egress::names_of(context.config, address),
     };
     let is_helo = |name: &String| own.iter().any(|own| name.eq_ignore_ascii_case(own));
     let is_own = |name: &String| context.own_domains().any(|domain| related(name, domain));
@@ -172,6 +170,7 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
     let kind = RecordType::of_address(address);
     let first = names.first().map_or("", String::as_str);
     let draft = context.asking(&FCRDNS, address, (first, kind));
+    let draft = draft.with("helo", context.names_of(address).join(" / "));
     let draft = draft.with("type", kind).named(first);
     let asked = names.iter().take(MAX_NAMES);
     let answers = together(asked.map(|name| context.public_addresses(name, kind))).await;
@@ -196,6 +195,7 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
 
 fn looks_generic<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
     let draft = context.about(&GENERIC, address);
+    let draft = draft.with("helo", context.names_of(address).join(" / "));
     let own = |name: &str| related(name, &context.domain);
     let found = names.iter().find_map(|name| Some((name, generic(name, address, own(name))?)));
     let Some((name, why)) = found else { return draft.list("names", names).right() };

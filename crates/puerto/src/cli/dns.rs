@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use puerto_mail::dns::{Dns, RecordType};
@@ -22,7 +23,13 @@ use crate::rights::Identity;
 use crate::survey::address::is_public;
 use crate::survey::authority::{Authority, Undistorted};
 use crate::survey::egress;
+use crate::survey::https::{self, Page};
+use crate::survey::mtasts::{PATH, Policy};
 use crate::survey::patience::{Patience, Patient};
+use crate::tls::ClientTls;
+
+/// How long our own policy may take to come.
+const FETCHING: Duration = Duration::from_secs(10);
 
 /// Which records to work out, and how to show them.
 #[derive(Debug, clap::Args)]
@@ -119,6 +126,7 @@ async fn work(
     let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses);
     let mut subject = subject.map_err(cannot)?;
     let resolver = Resolver::new(&config);
+    subject.is_policy_there = is_policy_there(&resolver, &subject).await;
     // Senders believe TLSA records of hosts alone for whose addresses DNSSEC vouches.
     let kinds = [RecordType::A, RecordType::Aaaa];
     for kind in kinds {
@@ -130,7 +138,9 @@ async fn work(
     }
     let servers = resolver.servers().len();
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
-        let dns = Undistorted::new(resolver, &[&subject.hostname]);
+        let sources = subject.sources.iter().map(|source| source.name.as_str());
+        let own: Vec<&str> = std::iter::once(subject.hostname.as_str()).chain(sources).collect();
+        let dns = Undistorted::new(resolver, &own);
         plan(dns, servers, &subject, (arguments.format(), language)).await?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -146,6 +156,23 @@ async fn work(
         return Ok(ExitCode::FAILURE);
     }
     publish(server, &key, &plan, language).await
+}
+
+// Fetched as senders fetch it (RFC 8461 §3.3).
+async fn is_policy_there(resolver: &Resolver, subject: &Subject) -> bool {
+    let Some(ours) = subject.policy.as_deref().and_then(|text| Policy::read(text).ok()) else {
+        return false;
+    };
+    let host = format!("mta-sts.{}", subject.domain);
+    let tls = ClientTls::new();
+    let fetched = async {
+        let address = https::address(resolver, &host).await.ok()?;
+        match https::fetch(SocketAddr::new(address, 443), &host, PATH, &tls).await {
+            Page::Answer { status: 200, body, .. } => Policy::read(&body).ok(),
+            _ => None,
+        }
+    };
+    tokio::time::timeout(FETCHING, fetched).await.ok().flatten() == Some(ours)
 }
 
 // Also shows it: what is published is seen before.

@@ -8,6 +8,7 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 use puerto_mail::spf::mend;
 use puerto_mail::together::together;
 
+use super::subject::is_full_name;
 use super::{Apex, Key, Subject, Unread};
 use crate::survey::records::{Unanswered, addresses, records};
 use puerto_mail::dns::is_at_or_below;
@@ -15,16 +16,15 @@ use puerto_mail::dns::is_at_or_below;
 /// What stands in the DNS.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Existing {
-    /// A and AAAA of the host name.
-    pub(super) addresses: Vec<IpAddr>,
+    /// A and AAAA of each name in EHLO, and its texts that are, or were meant as, SPF records,
+    /// in the order of the names.
+    pub(super) hosts: Vec<(Vec<IpAddr>, Vec<String>)>,
     /// MX of the domain.
     pub(super) exchangers: Vec<(u16, String)>,
     /// The domain has an address of its own, which mail without an MX goes to.
     pub(super) has_address: bool,
     /// Texts of the domain that are, or were meant as, SPF records.
     pub(super) spf: Vec<String>,
-    /// The same of the host name.
-    pub(super) helo_spf: Vec<String>,
     /// Texts at `_dmarc` of the domain that are, or were meant as, DMARC records.
     pub(super) dmarc: Vec<String>,
     /// The closest domain above that has a DMARC record.
@@ -74,7 +74,9 @@ impl Zones {
     // panels, so that no answer is no reason to stop.
     async fn find<D: Dns>(dns: &D, subject: &Subject) -> Self {
         let keys = subject.keys.iter().map(|key| key.domain.as_str());
-        let names = [subject.domain.as_str(), subject.hostname.as_str()].into_iter().chain(keys);
+        let hosts = subject.hosts();
+        let hosts = hosts.iter().map(|host| host.name.as_str());
+        let names = std::iter::once(subject.domain.as_str()).chain(hosts).chain(keys);
         let mut candidates: Vec<&str> = names.flat_map(within_two_labels).collect();
         candidates.sort_unstable();
         candidates.dedup();
@@ -103,23 +105,28 @@ impl Unanswereds {
 }
 
 impl Existing {
+    /// A and AAAA of the host's own name.
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        self.hosts.first().map_or(&[], |(addresses, _)| addresses)
+    }
+
     /// Asks for everything; an error names the questions that mattered and had no answer.
     ///
     /// All questions are asked at the same time, also those whose answers may turn out not
     /// to matter: waiting for one after the other would take longer than anybody waits.
     pub(super) async fn read<D: Dns>(dns: &D, subject: &Subject) -> Result<Self, Unread> {
         let domain = subject.domain.as_str();
-        let host = Some(subject.hostname.as_str()).filter(|_| subject.has_full_name());
-        let of_host = async {
-            let Some(host) = host else { return (Ok(Vec::new()), Ok(Vec::new())) };
-            tokio::join!(addresses(dns, host), texts(dns, host))
-        };
+        let hosts = subject.hosts();
+        let of_hosts = together(hosts.iter().map(async |host| match is_full_name(&host.name) {
+            true => tokio::join!(addresses(dns, &host.name), texts(dns, &host.name)),
+            false => (Ok(Vec::new()), Ok(Vec::new())),
+        }));
         let policy = format!("_dmarc.{domain}");
         let others = [format!("_smtp._tls.{domain}"), format!("_mta-sts.{domain}")];
         let to_us = encryption(dns, subject);
         let (
             to_us,
-            of_host,
+            of_hosts,
             exchangers,
             own,
             spf,
@@ -132,7 +139,7 @@ impl Existing {
             zones,
         ) = tokio::join!(
             to_us,
-            of_host,
+            of_hosts,
             records(dns, domain, RecordType::Mx),
             addresses(dns, domain),
             texts(dns, domain),
@@ -146,8 +153,9 @@ impl Existing {
         );
         let mut unread = Unanswereds::default();
         let mut found = Self { names, zones, ..Self::default() };
-        found.addresses = unread.known(of_host.0);
-        found.helo_spf = spf_among(unread.known(of_host.1));
+        for (addresses, texts) in of_hosts {
+            found.hosts.push((unread.known(addresses), spf_among(unread.known(texts))));
+        }
         let exchangers = unread.known(exchangers).into_iter();
         found.exchangers = exchangers.filter_map(Record::into_exchanger).collect();
         found.exchangers.sort();
@@ -186,7 +194,9 @@ impl Existing {
         let servers = servers.into_iter().flatten().filter_map(Record::into_name);
         let servers: Vec<String> = servers.collect();
         let hosts = servers.iter().chain(self.exchangers.iter().map(|(_, host)| host));
-        let inside = hosts.filter(|host| is_at_or_below(host, &zone) && **host != subject.hostname);
+        let ours = subject.hosts();
+        let is_ours = |host: &str| ours.iter().any(|own| own.name == host);
+        let inside = hosts.filter(|host| is_at_or_below(host, &zone) && !is_ours(host));
         let kinds = [RecordType::A, RecordType::Aaaa];
         let asked = inside.flat_map(|host| kinds.map(|kind| (host, kind)));
         let found = together(asked.map(async |(host, kind)| {
@@ -250,10 +260,11 @@ pub(super) fn hexadecimal(octets: &[u8]) -> String {
 // Names at which a service may have had an alias put, which nothing can stand beside.
 fn alias_names(subject: &Subject) -> Vec<String> {
     let own = [subject.domain.clone(), format!("_dmarc.{}", subject.domain)];
-    let host = subject.has_full_name().then(|| subject.hostname.clone());
+    let hosts = subject.hosts().into_iter().map(|host| host.name);
+    let hosts = hosts.filter(|name| is_full_name(name));
     let host_of_policy = subject.policy.as_ref().map(|_| policy_host(&subject.domain));
     let tlsa = (!subject.tlsa.is_empty()).then(|| tlsa_name(&subject.exchanger));
-    let names = subject.keys.iter().map(Key::name).chain(own).chain(host);
+    let names = subject.keys.iter().map(Key::name).chain(own).chain(hosts);
     names.chain(host_of_policy).chain(tlsa).collect()
 }
 

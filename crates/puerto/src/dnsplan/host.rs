@@ -6,16 +6,29 @@ use std::net::IpAddr;
 use puerto_mail::dns::{Dns, Record, RecordType, reverse_name};
 
 use super::overlay::Overlay;
+use super::subject::is_full_name;
 use super::{Draft, Mailbox, Planned, Reverse, Said, State, words};
+use crate::survey::egress::{self, Host};
 
-/// A and AAAA of the host name.
+/// A and AAAA of each name in EHLO: those of the addresses that go by it.
 pub(super) fn addresses<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, D>) {
     let (subject, existing) = (draft.subject, draft.existing);
-    let host = &subject.hostname;
     if subject.relay.is_some() {
         return;
     }
-    if !subject.has_full_name() {
+    for (host, (found, _)) in subject.hosts().iter().zip(&existing.hosts) {
+        addresses_of(draft, future, host, found);
+    }
+}
+
+fn addresses_of<D: Dns>(
+    draft: &mut Draft<'_>,
+    future: &mut Overlay<'_, D>,
+    Host { name: host, addresses }: &Host,
+    found: &[IpAddr],
+) {
+    let existing = draft.existing;
+    if !is_full_name(host) {
         return draft.note(words::NO_FULL_NAME.put("name", host));
     }
     if let Some(target) = existing.aliases.get(host) {
@@ -23,8 +36,8 @@ pub(super) fn addresses<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, 
     }
     for kind in [RecordType::A, RecordType::Aaaa] {
         let is_kind = |address: &&IpAddr| address.is_ipv4() == (kind == RecordType::A);
-        let mut all: Vec<IpAddr> = existing.addresses.iter().filter(is_kind).copied().collect();
-        let wanted: Vec<IpAddr> = subject.egress.iter().filter(is_kind).copied().collect();
+        let mut all: Vec<IpAddr> = found.iter().filter(is_kind).copied().collect();
+        let wanted: Vec<IpAddr> = addresses.iter().filter(is_kind).copied().collect();
         let strange = all.iter().filter(|address| !wanted.contains(address));
         let strange: Vec<String> = strange.map(ToString::to_string).collect();
         for address in &wanted {
@@ -64,10 +77,12 @@ pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_,
         here = true;
         let why = Said::plain(words::MX_NEW).put("domain", domain);
         let record = Planned::new(domain, RecordType::Mx, format!("10 {proposed}"), why);
-        // Behind a relay the addresses that mail leaves from do not say where it comes in.
-        let is_nowhere = subject.relay.is_some()
-            && *proposed == subject.hostname
-            && existing.addresses.is_empty();
+        // Behind a relay, or where all mail leaves under the names of sources, the addresses
+        // that it leaves from do not say where it comes in.
+        let leaves = subject.relay.is_none()
+            && subject.hosts().first().is_some_and(|host| !host.addresses.is_empty());
+        let is_nowhere =
+            !leaves && *proposed == subject.hostname && existing.addresses().is_empty();
         if is_nowhere {
             draft.note(words::MX_NO_ADDRESS.put("host", proposed));
             draft.add(record.in_state(State::Decide));
@@ -103,11 +118,17 @@ pub(super) fn reverse(draft: &mut Draft<'_>) {
     if subject.relay.is_some() {
         return draft.note(words::REVERSE_OF_RELAY);
     }
-    if !subject.has_full_name() {
-        return;
-    }
     for (address, found) in subject.egress.iter().zip(&existing.names) {
-        let value = subject.hostname.clone();
+        // Of the names of several sources at one address, the one that stands there already.
+        let names = egress::names_of(&subject.hostname, &subject.sources, *address);
+        let is_there = |name: &&&str| {
+            found.as_ref().is_ok_and(|found| found.iter().any(|there| there == *name))
+        };
+        let Some(value) = names.iter().find(is_there).or(names.first()) else { continue };
+        if !is_full_name(value) {
+            continue;
+        }
+        let value = (*value).to_owned();
         let (state, text) = match found.as_deref() {
             Err(_) => (None, words::PTR_UNREAD),
             Ok([only]) if *only == value => (Some(State::Keep), words::PTR_RIGHT),

@@ -53,8 +53,8 @@ fn policy(draft: &mut Draft<'_>, text: &str) {
     let host = policy_host(domain);
     // It is served where this server is reached, be that by an alias.
     if existing.policy_host.is_empty() || !existing.aliases.contains_key(&host) {
-        let reached =
-            if existing.addresses.is_empty() { &subject.egress } else { &existing.addresses };
+        let own = existing.addresses();
+        let reached = if own.is_empty() { subject.egress.as_slice() } else { own };
         for address in reached {
             let why = Said::plain(words::MTA_STS_HOST).put("host", &host);
             let is_there = existing.policy_host.contains(address);
@@ -72,6 +72,11 @@ fn policy(draft: &mut Draft<'_>, text: &str) {
     let value = format!("v=STSv1; id={};", id_for(text));
     let announced: Vec<String> =
         existing.mta_sts.iter().filter(|text| text.starts_with("v=STSv1")).cloned().collect();
+    // One that announces the policy already is right before and after.
+    if !subject.is_policy_there && announced.as_slice() != [value.clone()] {
+        let why = Said::plain(words::MTA_STS_NOT_YET).put("host", &host);
+        return draft.prepare(Planned::text(&name, &value, why));
+    }
     let why = Said::plain(words::MTA_STS_OURS).put("host", &host);
     let chosen = announced.iter().position(|text| *text == value).or(Some(0));
     draft.merge(Planned::text(&name, &value, why), &announced, chosen, |_| {

@@ -264,7 +264,8 @@ impl Draft<'_> {
             }
             let found = words::NAME_IS_ALIAS.put("name", &record.name).put("target", target);
             record.why = found.said();
-            if record.name != self.subject.hostname && !self.plan.notes.contains(&found) {
+            let is_host = self.subject.hosts().iter().any(|host| host.name == record.name);
+            if !is_host && !self.plan.notes.contains(&found) {
                 self.note(found);
             }
             record.state = State::Decide;
@@ -356,15 +357,17 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         draft.note(words::NOT_REGISTERED.put("domain", registered));
     }
     // What evaluations will begin with: both SPF records, and where the relay leads.
-    let records = [&subject.domain, &subject.hostname].map(|name| (name.clone(), RecordType::Txt));
+    let hosts = subject.hosts().into_iter().map(|host| host.name);
+    let records = std::iter::once(subject.domain.clone()).chain(hosts);
+    let records = records.map(|name| (name, RecordType::Txt));
     let relays = subject.relay.iter().chain(&subject.rescue);
     let of_relay = relays.flat_map(relayhost::first_questions);
-    ahead::ask(dns, records.into_iter().chain(of_relay)).await;
+    ahead::ask(dns, records.chain(of_relay)).await;
     let mut future = Overlay::new(dns);
     host::addresses(&mut draft, &mut future);
     host::exchangers(&mut draft, &mut future);
     spf::of_domain(&mut draft, &mut future).await?;
-    spf::of_helo_name(&mut draft, &mut future).await?;
+    spf::of_helo_names(&mut draft, &mut future).await?;
     dkim::keys(&mut draft);
     dmarc::policy(&mut draft);
     host::reverse(&mut draft);

@@ -11,6 +11,7 @@ use puerto_mail::spf::mend::{self, Mended};
 use puerto_mail::spf::{self, Query, Reason, SpfResult, count};
 
 use super::overlay::Overlay;
+use super::subject::is_full_name;
 use super::{Draft, Planned, Said, State, Unread, words};
 use crate::config::{NextHop, NextHopHost};
 use crate::finding::{Finding, Kind};
@@ -177,19 +178,24 @@ pub(super) async fn of_domain<D: Dns>(
     Ok(())
 }
 
-/// The record of the HELO name.
-pub(super) async fn of_helo_name<D: Dns>(
+/// The records of the HELO names.
+pub(super) async fn of_helo_names<D: Dns>(
     draft: &mut Draft<'_>,
     future: &mut Overlay<'_, D>,
 ) -> Result<(), Unread> {
-    let (subject, present) = (draft.subject, draft.existing.helo_spf.as_slice());
-    let host = subject.hostname.as_str();
-    if subject.relay.is_some() || !subject.has_full_name() || host == subject.domain {
+    let (subject, existing) = (draft.subject, draft.existing);
+    if subject.relay.is_some() {
         return Ok(());
     }
-    let proposal = helo_spf_proposal(future, (host, &subject.egress), present).await?;
-    notes(draft, &proposal, present.is_empty());
-    publish(draft, host, (present, words::SPF_HELO_RIGHT.into()), proposal);
+    for (host, (_, present)) in subject.hosts().iter().zip(&existing.hosts) {
+        let name = host.name.as_str();
+        if !is_full_name(name) || name == subject.domain {
+            continue;
+        }
+        let proposal = helo_spf_proposal(future, (name, &host.addresses), present).await?;
+        notes(draft, &proposal, present.is_empty());
+        publish(draft, name, (present, words::SPF_HELO_RIGHT.into()), proposal);
+    }
     Ok(())
 }
 

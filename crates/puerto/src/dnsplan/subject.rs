@@ -9,6 +9,7 @@ use super::{Said, words};
 use crate::config::{Config, Live, NextHop};
 use crate::intake::KeyRing;
 use crate::local::Directory;
+use crate::survey::egress::{self, Host};
 use crate::survey::names::{ascii, is_private};
 
 /// What this server is and has.
@@ -16,10 +17,13 @@ use crate::survey::names::{ascii, is_private};
 pub struct Subject {
     /// The domain that mail is sent from, in A-labels.
     pub domain: String,
-    /// The name in HELO, which the addresses and their reverse records carry.
+    /// The name in HELO, which the addresses that no source has a name for, and their reverse
+    /// records, carry.
     pub hostname: String,
     /// The host that an MX record would name.
     pub exchanger: String,
+    /// The names in EHLO of `[[source]]`, with their addresses.
+    pub sources: Vec<Host>,
     /// The addresses that mail leaves from.
     pub egress: Vec<IpAddr>,
     /// Who takes all our mail instead.
@@ -32,6 +36,8 @@ pub struct Subject {
     pub receives: bool,
     /// The MTA-STS policy that this server serves, as its page has it.
     pub policy: Option<String>,
+    /// Whether senders find that policy at its host, so that it may be announced.
+    pub is_policy_there: bool,
     /// The keys that the exchanger's TLSA records are to name: SHA-256 of the one in force,
     /// and of the next, in hexadecimal digits. None where DNSSEC does not vouch for its name.
     pub tlsa: Vec<String>,
@@ -91,10 +97,12 @@ impl Subject {
         Ok(Self {
             reached: reached(config),
             policy: config.mta_sts.text(),
+            is_policy_there: false,
             tlsa: Vec::new(),
             receives: config.domains.iter().filter_map(a_labels).any(|name| name == domain),
             hostname: ascii(&config.delivery.helo),
             exchanger: ascii(&config.hostname),
+            sources: egress::sources(config),
             relay: config.relayhost.clone(),
             rescue: config.rescuer().cloned(),
             keys: ring.keys_for(&wanted).iter().map(|key| Key::of(key)).collect(),
@@ -103,14 +111,19 @@ impl Subject {
         })
     }
 
-    /// The name of the host is one that the DNS can have.
-    pub(super) fn has_full_name(&self) -> bool {
-        let top = self.hostname.rsplit('.').next().unwrap_or_default();
-        let letters = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.');
-        !is_private(&self.hostname)
-            && self.hostname.bytes().all(letters)
-            && !top.bytes().all(|octet| octet.is_ascii_digit())
+    /// The names in EHLO, that of the host first, each with its addresses.
+    pub(super) fn hosts(&self) -> Vec<Host> {
+        egress::hosts(&self.hostname, &self.sources, &self.egress)
     }
+}
+
+/// Whether a name is one that the DNS can have.
+pub(super) fn is_full_name(name: &str) -> bool {
+    let top = name.rsplit('.').next().unwrap_or_default();
+    let letters = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.');
+    !is_private(name)
+        && name.bytes().all(letters)
+        && !top.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 // Aliases and the system's users decide, as when mail comes.

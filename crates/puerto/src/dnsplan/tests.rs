@@ -25,6 +25,7 @@ fn subject() -> Subject {
         hostname: "mail.example.com".to_owned(),
         exchanger: "mail.example.com".to_owned(),
         egress: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        sources: Vec::new(),
         relay: None,
         rescue: None,
         keys: vec![Key {
@@ -34,6 +35,7 @@ fn subject() -> Subject {
             record: key(),
         }],
         policy: None,
+        is_policy_there: true,
         tlsa: Vec::new(),
         receives: true,
         reached: vec![("postmaster", Some(true)), ("abuse", Some(false))],
@@ -57,6 +59,29 @@ fn spf(records: &[&str], change: impl FnOnce(&mut Table, &mut Subject)) -> Plan 
     }
     change(&mut table, &mut subject);
     planned(&table, &subject)
+}
+
+/// Senders that find the record and no policy behind it keep no policy, and one that a record
+/// with a new id announces too early is not fetched again.
+#[test]
+fn a_policy_is_announced_only_when_it_is_there() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.policy = Some("version: STSv1\nmode: none\nmax_age: 604800\n".to_owned());
+    subject.is_policy_there = false;
+    table.mx("example.com", 10, "mail.example.com");
+    let name = "_mta-sts.example.com";
+    for record in [None, Some("v=STSv1; id=1;"), Some("v=STSv1; id=2026-11-30")] {
+        if let Some(record) = record {
+            table.txt(name, record);
+        }
+        let plan = planned(&table, &subject);
+        assert!(!plan.changes().any(|change| change.name == name), "{record:?}");
+        assert!(plan.changes().any(|change| change.name == "mta-sts.example.com"), "{record:?}");
+        let later = plan.later.iter().find(|later| later.name == name).unwrap();
+        let why = later.why.of(Language::English);
+        assert!(why.contains("mta-sts.example.com") && why.contains("puerto dns"), "{why}");
+        table.remove(name, RecordType::Txt);
+    }
 }
 
 #[test]

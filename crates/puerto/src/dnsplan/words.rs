@@ -276,6 +276,13 @@ words! {
         "Anuncia la política que este servidor sirve en {host}. Publíquelo cuando la política ya \
          esté, y tras cada cambio de la política: primero la política (recargue este servidor) y \
          después este id.";
+    MTA_STS_NOT_YET =
+        "It announces the policy of this server, which is not to be fetched from {host} yet: first \
+         the address of {host}, the certificate for it and the policy (reload this server), then \
+         `puerto dns` once more, which then proposes this record.",
+        "Anuncia la política de este servidor, que todavía no se puede obtener de {host}: primero \
+         la dirección de {host}, su certificado y la política (recargue este servidor); después, \
+         otra vez `puerto dns`, que entonces propondrá este registro.";
     MTA_STS_ONE =
         "With several records senders see no policy.",
         "Con varios registros los remitentes no ven ninguna política.";

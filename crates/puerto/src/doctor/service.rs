@@ -146,7 +146,7 @@ fn of_health(health: &HealthView, restart: &str, found: &mut Vec<Finding>) {
 // What was seen with words put in that are of two languages themselves.
 fn saying(finding: Finding, name: &'static str, words: &Said) -> Finding {
     let seen =
-        Said::of_both(|language| finding.seen.clone().put(name, &words.of(language)).of(language));
+        Said::of_both(|language| finding.seen.clone().put(name, words.of(language)).of(language));
     Finding { seen, ..finding }
 }
 

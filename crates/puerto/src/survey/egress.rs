@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use super::names::ascii;
 use crate::config::{Config, Source};
 
 /// Addresses of the Internet, one in each family; nothing is sent there.
@@ -22,11 +23,48 @@ pub fn find(config: &Config) -> Vec<IpAddr> {
     given(&others.into_iter().chain(named).collect::<Vec<_>>())
 }
 
-/// Under which names mail leaves from an address.
-pub fn names_of(config: &Config, address: IpAddr) -> Vec<&str> {
-    let sources = config.sources.iter().filter(|source| source.addresses().any(|a| a == address));
-    let names: Vec<&str> = sources.map(|source| source.helo.as_str()).collect();
-    if names.is_empty() { vec![config.delivery.helo.as_str()] } else { names }
+/// A name in EHLO, and the addresses from which mail leaves under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// In lower case and A-labels.
+    pub name: String,
+    /// None where no mail leaves under the name.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The names of `[[source]]`, each with its own addresses.
+pub fn sources(config: &Config) -> Vec<Host> {
+    let host = |source: &Source| Host {
+        name: ascii(&source.helo),
+        addresses: source.addresses().collect(),
+    };
+    config.sources.iter().map(host).collect()
+}
+
+/// Under which names mail leaves from an address: those of its sources, or else the server's own.
+pub fn names_of<'a>(own: &'a str, sources: &'a [Host], address: IpAddr) -> Vec<&'a str> {
+    let sources = sources.iter().filter(|source| source.addresses.contains(&address));
+    let mut names: Vec<&str> = Vec::new();
+    for source in sources {
+        if !names.contains(&source.name.as_str()) {
+            names.push(&source.name);
+        }
+    }
+    if names.is_empty() { vec![own] } else { names }
+}
+
+/// All names in EHLO, the server's own first, each with those of the addresses that go by it.
+pub fn hosts(own: &str, sources: &[Host], addresses: &[IpAddr]) -> Vec<Host> {
+    let mut hosts = vec![Host { name: own.to_owned(), addresses: Vec::new() }];
+    for address in addresses {
+        for name in names_of(own, sources, *address) {
+            match hosts.iter_mut().find(|host| host.name == name) {
+                Some(host) => host.addresses.push(*address),
+                None => hosts.push(Host { name: name.to_owned(), addresses: vec![*address] }),
+            }
+        }
+    }
+    hosts
 }
 
 fn usual(config: &Config) -> Vec<IpAddr> {
@@ -79,9 +117,13 @@ mod tests {
             helo = \"news.example.com\"\nfrom = [\"@news.example.com\"]\n";
         let config = Config::parse(text, "puerto.toml").unwrap();
         assert_eq!(find(&config), list(&["192.0.2.1", "2001:db8::1", "192.0.2.2"]));
-        let names = |address: &str| names_of(&config, address.parse().unwrap());
-        assert_eq!(names("192.0.2.2"), ["news.example.com"]);
-        assert_eq!(names("192.0.2.1"), ["mail.example.com"]);
+        let named = |name: &str, addresses: &[&str]| Host {
+            name: name.to_owned(),
+            addresses: list(addresses),
+        };
+        let hosts = hosts("mail.example.com", &sources(&config), &find(&config));
+        let own = named("mail.example.com", &["192.0.2.1", "2001:db8::1"]);
+        assert_eq!(hosts, [own, named("news.example.com", &["192.0.2.2"])]);
         let all = text.replace("from = [\"@news.example.com\"]\n", "");
         assert_eq!(find(&Config::parse(&all, "puerto.toml").unwrap()), list(&["192.0.2.2"]));
     }

@@ -16,6 +16,7 @@ mod drop;
 mod explain_command;
 mod from_postfix;
 mod guide;
+mod hidden;
 mod lab;
 mod lab_classroom;
 mod lab_scenarios;

@@ -180,7 +180,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         soa(context),
         servers::agree(context),
         servers::resolvers_agree(context),
-        context.no_alias(&APEX_CNAME, domain),
+        context.no_alias(context.about(&APEX_CNAME, domain), domain),
         wildcard(context),
     );
     let mut checks = vec![told(resolves), told(soa), told(servers), alias, wildcard];
@@ -246,7 +246,8 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
     if host.parse::<IpAddr>().is_ok() {
         return vec![draft(&MX_IP_LITERAL).wrong()];
     }
-    let (alias, found) = tokio::join!(context.no_alias(&MX_CNAME, host), context.addresses(host));
+    let is_no_alias = context.no_alias(context.about(&MX_CNAME, host), host);
+    let (alias, found) = tokio::join!(is_no_alias, context.addresses(host));
     let list = found.as_deref().unwrap_or_default();
     let resolves = match &found {
         Ok(found) => draft(&MX_RESOLVES).list("found", found).judge(found.is_empty()),

@@ -4,6 +4,7 @@ mod advice;
 mod domains;
 mod golden;
 pub(super) mod made;
+mod sources;
 mod variations;
 mod world;
 

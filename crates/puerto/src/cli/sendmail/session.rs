@@ -21,8 +21,10 @@ use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::compose::Submission;
 use super::input::BLOCK;
-use crate::cli::exit::{Failure, Sysexit, and_try_again};
+use crate::cli::exit::{Failure, Sysexit, and_try_again, client_error};
 use crate::cli::output::printable;
+use crate::control::protocol::ErrorCode;
+use crate::control::{Client, ClientError};
 use crate::lang::{Said, Text, reply_error, said, said_of, system};
 use crate::telemetry::bounded;
 
@@ -91,6 +93,10 @@ impl Session {
                     if failure.code == Sysexit::TryAgain
                         && SystemClock.elapsed() - started < patience =>
                 {
+                    let why = if pause == FIRST_PAUSE { no_queue(socket) } else { None };
+                    if let Some(message) = why {
+                        return Err(Failure { message, ..failure });
+                    }
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
@@ -372,6 +378,18 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
     })
 }
 
+// Why the server has no queue to put mail into, if it says so on its other socket: to whom it
+// takes none from, a busy moment and a database that is away look the same.
+fn no_queue(socket: &Path) -> Option<Said> {
+    let error = Client::connect(socket.parent()?).ok()?.health().err()?;
+    match &error {
+        ClientError::Refused { code: ErrorCode::Failed, .. } => {
+            Some(and_try_again(&client_error(&error)))
+        }
+        _ => None,
+    }
+}
+
 /// Why a message is not even offered.
 pub(super) fn too_large(size: u64, limit: u64) -> Failure {
     let message = said!(
@@ -497,6 +515,31 @@ mod tests {
         let failure = Session::open_within(Duration::ZERO, &socket, false).err().unwrap();
         assert_eq!(failure.code, Sysexit::TryAgain);
         assert!(failure.message.to_string().contains("too many connections"), "{failure:?}");
+        server.join().unwrap();
+    }
+
+    /// It is not asked again and again, and the user hears what every other command says.
+    #[test]
+    fn a_server_without_a_queue_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("submit");
+        let submit = UnixListener::bind(&socket).unwrap();
+        let control = UnixListener::bind(directory.path().join("control")).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = submit.accept().unwrap();
+            // Whoever comes a second time finds nobody.
+            drop(submit);
+            stream.write_all(b"421 4.3.0 mail cannot be stored now, try later\r\n").unwrap();
+            let (mut stream, _) = control.accept().unwrap();
+            let answer = serde_json::json!({
+                "error": { "code": "failed", "message": "the database is away" }
+            });
+            stream.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        });
+        let failure = Session::open_within(PATIENCE, &socket, false).err().unwrap();
+        assert_eq!(failure.code, Sysexit::TryAgain);
+        let said = failure.message.to_string();
+        assert!(said.contains("the database is away") && !said.contains("421"), "{said}");
         server.join().unwrap();
     }
 

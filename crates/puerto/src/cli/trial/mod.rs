@@ -3,6 +3,7 @@
 //! disturbed: it holds its addresses, and only those that nobody holds are taken for a moment.
 
 mod people;
+mod providers;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -190,6 +191,7 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.networks(config);
     trial.times(config);
     trial.sources(config);
+    trial.providers(config);
     trial.names(config);
     let own = Config::command(file);
     let called = |tried: Tried| Tried { finding: tried.finding.put("puerto", &own), ..tried };
@@ -407,11 +409,10 @@ impl Trial {
             }
         }
         self.circles(config);
-        if let Some(file) = &config.srs.secret_file {
-            if let Err(error) = self.secret(file) {
-                let key = "srs.secret_file";
-                self.failed(Means::Warns, key, &file.display().to_string(), &error);
-            }
+        if let Some(file) = &config.srs.secret_file
+            && let Err(error) = self.secret(file)
+        {
+            self.failed(Means::Warns, "srs.secret_file", &file.display().to_string(), &error);
         }
         let Mailbox::Lmtp(server) = &config.local.mailbox else { return };
         if server.starts_with('/') {

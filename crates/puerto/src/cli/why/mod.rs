@@ -25,7 +25,7 @@ use crate::cli::output::{json_document, say, show, tell};
 use crate::cli::sendmail;
 use crate::cli::spanish::{Spanish as _, below};
 use crate::control::{Client, Known, MatchView, StoryView, UnknownView};
-use crate::lang::{Language, Said, Text, said};
+use crate::lang::{Language, Said, Text};
 
 const EXIT_CODES: Text = Text::new(
     "Exit code: 0 told, 1 nothing is known of it, 2 wrong usage.",
@@ -40,7 +40,7 @@ pub struct WhyArgs {
     /// of a recipient
     #[arg(es = "El identificador del mensaje, como lo muestra el registro, su Message-ID o la \
                 dirección de su remitente o de un destinatario")]
-    #[arg(value_name = "ID|MESSAGE-ID|ADDRESS", value_parser = one_message_or_name)]
+    #[arg(value_name = "ID|MESSAGE-ID|ADDRESS")]
     what: String,
     /// One JSON document instead of text
     #[arg(es = "Un documento JSON en vez de texto")]
@@ -50,22 +50,6 @@ pub struct WhyArgs {
     #[arg(es = "Borra del historial todo el correo ya terminado de esta dirección o para ella")]
     #[arg(long, conflicts_with = "json")]
     forget: bool,
-}
-
-// A script's variable that was never set is told, and not looked for.
-fn one_message_or_name(value: &str) -> Result<String, Said> {
-    match value.trim().trim_matches(['<', '>']) {
-        "" if value.contains(['<', '>']) => Err(said!(
-            "all notices are from `<>`: name one by its id, its Message-ID or its recipient",
-            "todos los avisos son de `<>`: indique uno por su identificador, su Message-ID o su \
-             destinatario"
-        )),
-        "" => Err(said!(
-            "it is empty: write an id, a Message-ID or an address",
-            "está vacío: escriba un identificador, un Message-ID o una dirección"
-        )),
-        _ => Ok(value.to_owned()),
-    }
 }
 
 /// Runs the command.
@@ -78,21 +62,11 @@ fn why(
     config_path: Option<&Path>,
     language: Language,
 ) -> Result<Sysexit, Failure> {
-    if arguments.forget && arguments.what.parse::<Address>().is_err() {
-        return Err(Failure::new(
-            Sysexit::Usage,
-            said!(
-                "`{what}` is no address: the history forgets all mail from or to an address",
-                "`{what}` no es una dirección: del historial se borra todo el correo de una \
-                 dirección o para ella";
-                what = arguments.what
-            ),
-        ));
-    }
+    let bare = meant(arguments)?;
     let run_dir = sendmail::run_dir(config_path)?;
     let mut client = Client::connect(&run_dir)?;
     if arguments.forget {
-        let count = client.forget(&arguments.what)?.to_string();
+        let count = client.forget(bare)?.to_string();
         say(&FORGOTTEN.with(language, &[("count", &count)]))?;
         return Ok(Sysexit::Ok);
     }
@@ -119,6 +93,29 @@ fn why(
     }
 }
 
+// What is asked about, without brackets: something, and to be forgotten an address.
+fn meant(arguments: &WhyArgs) -> Result<&str, Failure> {
+    let what = arguments.what.trim();
+    let bare = what.trim_matches(['<', '>']).trim();
+    if bare.is_empty() {
+        return Err(Failure::new(Sysexit::Arguments, NOTHING_MEANT));
+    }
+    if arguments.forget && Address::parse(bare).is_err() {
+        return Err(Failure::new(Sysexit::Arguments, Said::with(NO_ADDRESS, &[("what", what)])));
+    }
+    Ok(bare)
+}
+
+const NOTHING_MEANT: Text = Text::new(
+    "no message is named: give its id, its Message-ID, or an address of its sender or a recipient",
+    "no se indica ningún mensaje: dé su identificador, su Message-ID o la dirección del remitente o \
+     de un destinatario",
+);
+const NO_ADDRESS: Text = Text::new(
+    "`{what}` is no address: --forget takes an address, and forgets all finished mail from or to it",
+    "`{what}` no es una dirección: --forget espera una, y borra todo el correo ya terminado de ella o \
+     para ella",
+);
 const FORGOTTEN: Text =
     Text::new("forgotten messages: {count}", "mensajes borrados del historial: {count}");
 const WHICH: Text = Text::new("Which one? [1-{count}]", "¿Cuál? [1-{count}]");

@@ -9,6 +9,25 @@ fn manner(language: Language) -> Manner {
     Manner { language, now: "2026-11-24T12:10:00Z".parse().unwrap(), zone: TimeZone::UTC }
 }
 
+/// Before anybody is asked: a script whose variable is empty hears of it.
+#[test]
+fn what_names_nothing_and_what_cannot_be_forgotten_is_wrong_usage() {
+    let meant_by = |what: &str, forget: bool| {
+        let arguments = WhyArgs { what: what.to_owned(), json: false, forget };
+        meant(&arguments).map(str::to_owned).map_err(|failure| failure.code)
+    };
+    for what in ["", "  ", "<>", "< >"] {
+        for forget in [false, true] {
+            assert_eq!(meant_by(what, forget), Err(Sysexit::Arguments), "{what:?}");
+        }
+    }
+    assert_eq!(meant_by("0GX2Q4B7Z", true), Err(Sysexit::Arguments));
+    assert_eq!(meant_by("0GX2Q4B7Z", false).as_deref(), Ok("0GX2Q4B7Z"));
+    for what in ["ana@example.com", " <ana@example.com> "] {
+        assert_eq!(meant_by(what, true).as_deref(), Ok("ana@example.com"), "{what:?}");
+    }
+}
+
 fn tried(at: &str, status: &str, text: &str, tls: bool) -> Value {
     json!({
         "at": at, "event": "delivery", "to": "you@example.net", "component": "smtp",

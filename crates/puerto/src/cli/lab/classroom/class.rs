@@ -69,6 +69,23 @@ pub(super) fn student(class: &Path, number: u64) -> Result<u8, Failure> {
     })
 }
 
+/// That a lab is no class: in one, each letter goes by the server of a student.
+pub(super) fn has_no_students(lab: &Path) -> Result<(), Failure> {
+    let Some(Kind::Class(count)) = Memory::of(lab)?.map(|memory| memory.kind) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Sysexit::Arguments,
+        said!(
+            "the lab in {folder} is a class: say by whose server, with --student and a number from \
+             1 to {count}",
+            "el laboratorio de {folder} es una clase: diga por el servidor de quién, con --student \
+             y un número del 1 al {count}";
+            folder = lab.display(), count = count
+        ),
+    ))
+}
+
 fn name_of(student: u8) -> String {
     format!("alumno{student:02}")
 }
@@ -464,6 +481,9 @@ mod tests {
             assert!(refused.contains("those from 1 to 4"), "{refused}");
         }
         assert!(super::student(folder.path(), 1).is_err(), "no class is there");
+        let refused = has_no_students(&place).unwrap_err().of(Language::English);
+        assert!(refused.contains("--student") && refused.contains("1 to 4"), "{refused}");
+        assert!(has_no_students(folder.path()).is_ok());
         let port = class.lab.mx_port();
         let relay = |student, text: &str| {
             let file = folder_of(&place, student).join(CONFIG);

@@ -468,7 +468,8 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     let student = arguments.student.map(|number| class::student(&running, number)).transpose()?;
     let folder = match student {
         Some(student) => class::folder_of(&running, student),
-        None => running,
+        None if arguments.smtp => running,
+        None => class::has_no_students(&running).map(|()| running)?,
     };
     // Not from the configuration, which may be broken: the server runs as it was.
     let socket = folder.join("run").join(SUBMIT_SOCKET);

@@ -1,0 +1,94 @@
+//! What the administrator's files of providers would do.
+
+use std::io;
+
+use super::{Means, Trial};
+use crate::config::Config;
+use crate::finding::kinds;
+use crate::rights;
+
+kinds! {
+    ALL_OF_A_SUFFIX = "providers.too-wide" Warning:
+        "provider {name} has the hosts of `{host}`, below which are the hosts of strangers: mail to \
+         all of them is one destination",
+        "el proveedor {name} tiene las máquinas de `{host}`, bajo el que están las de desconocidos: el \
+         correo para todas ellas es un solo destino",
+        "name the provider's own domain in `hosts`", "ponga en `hosts` el dominio del proveedor";
+}
+
+const KEY: &str = "delivery.providers";
+
+impl Trial {
+    // At the start they are read with root's rights, at a reload without: then one that is
+    // hidden from the server's user keeps the whole configuration from being read.
+    pub(super) fn providers(&mut self, config: &Config) {
+        let folder = &config.delivery.providers;
+        let listed = rights::act(self.service.as_ref(), || std::fs::read_dir(folder));
+        match listed {
+            Ok(entries) => {
+                let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+                let mut paths: Vec<_> = paths
+                    .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+                    .collect();
+                paths.sort();
+                for path in paths {
+                    self.readable(Means::Warns, KEY, &path);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.failed(Means::Warns, KEY, &folder.display().to_string(), &error),
+        }
+        let profiles = config.profiles();
+        for profile in profiles.names().filter_map(|name| profiles.named(name)) {
+            for host in profile.hosts.iter().filter(|host| is_public(host)) {
+                self.add(KEY, ALL_OF_A_SUFFIX.put("name", &profile.name).put("host", host));
+            }
+        }
+    }
+}
+
+// Of those alone that registries give names below: what stands on the list for one company's
+// customers may well be that company's hosts.
+fn is_public(host: &str) -> bool {
+    let suffix = psl::suffix(host.as_bytes());
+    suffix.is_some_and(|suffix| suffix == host && suffix.typ() == Some(psl::Type::Icann))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::trial::of;
+
+    fn found(folder: &std::path::Path) -> Vec<String> {
+        let file = folder.join("puerto.toml");
+        let providers = folder.join("providers");
+        let keys = folder.join("dkim");
+        let text = format!(
+            "hostname = \"mail.example.com\"\n[listen]\nsmtp = []\n[delivery]\nproviders = {providers:?}\n\
+             [dkim]\ndirectory = {keys:?}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load_whole(Some(&file)).unwrap();
+        let found = of(&config, &file).into_iter().filter(|tried| tried.key == KEY);
+        found.map(|tried| tried.text("x", crate::lang::Language::English)).collect()
+    }
+
+    #[test]
+    fn a_provider_who_would_be_half_the_internet_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("providers")).unwrap();
+        let own = folder.path().join("providers/own.toml");
+        for (hosts, count) in [
+            ("\"com\"", 1),
+            ("\"co.uk\", \"com\"", 2),
+            ("\"example.com\", \"example.co.uk\"", 0),
+            // One company's, and a network of one's own.
+            ("\"cloudfront.net\", \"lan\"", 0),
+        ] {
+            std::fs::write(&own, format!("hosts = [{hosts}]\n")).unwrap();
+            let found = found(folder.path());
+            assert_eq!(found.len(), count, "{hosts}: {found:?}");
+            assert!(found.iter().all(|line| line.contains("provider own")), "{found:?}");
+        }
+    }
+}
