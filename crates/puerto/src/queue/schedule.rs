@@ -389,6 +389,13 @@ impl<W: Schedulable, R> Schedule<W, R> {
             .collect()
     }
 
+    /// Keeps of all work that has not been started what this keeps.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&mut W) -> bool) {
+        for destination in self.destinations.values_mut() {
+            destination.queues_mut().into_iter().for_each(|queue| queue.retain_mut(&mut keeps));
+        }
+    }
+
     /// Whether a destination's queue stands: as many wait in it as need be to go on when
     /// it moves, and the first has waited for this long.
     pub(super) fn stands(&self, key: &DestinationKey, now: Instant, stood: Duration) -> bool {
