@@ -147,6 +147,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     async fn work(self: Arc<Self>, key: DestinationKey) {
+        let mut moved = self.lines.moved.subscribe();
         loop {
             match self.next_step(&key) {
                 Step::Stop => return,
@@ -154,6 +155,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     let mut stopping = self.lines.stopping.subscribe();
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
+                        _ = moved.changed() => {}
                         _ = stopping.wait_for(|stopping| *stopping) => {}
                     }
                     if !self.lines.lock().schedule.waited(&key) {

@@ -220,8 +220,10 @@ impl<W: Schedulable, R> Schedule<W, R> {
     }
 
     /// All destinations that take turns together get one job in such a time at most.
-    pub(super) fn order(&mut self, interval: Option<Duration>) {
-        self.turns.order(interval);
+    pub(super) fn order(&mut self, interval: Option<Duration>, now: Instant) {
+        if self.turns.order(interval, now) {
+            self.destinations.values_mut().for_each(|destination| destination.turn = None);
+        }
     }
 
     /// Queues work for a destination within bounds. Says whether the caller is to start a

@@ -1,5 +1,5 @@
-//! What an administrator does to mail that this process has claimed: nothing that is held or
-//! removed is sent, wherever it waits.
+//! What an administrator does while this process has claimed mail: nothing that is held or
+//! removed is sent, wherever it waits, and another rate holds at once.
 
 use std::time::Duration;
 
@@ -116,4 +116,56 @@ async fn what_is_held_or_removed_while_it_is_carried_is_broken_off_before_it_can
     world.edit(id, Edit::Hold);
     seconds(600).await;
     assert_eq!((sent(&world), world.messages()), (1, 0), "the peer may have it: it is not twice");
+}
+
+// Found by hand: a rate that was too low was mended, and what stood in line kept its times.
+#[tokio::test(start_paused = true)]
+async fn another_rate_moves_what_stands_in_line() {
+    let rate = |messages, per| Some(Rate { messages, per: Duration::from_secs(per) });
+    let set: [fn(&mut Config, Option<Rate>); 2] = [
+        |config, rate| config.delivery.rate = rate,
+        |config, rate| config.delivery.rate_in_all = rate,
+    ];
+    let slow = rate(6, 3600);
+    for set in set {
+        for (other, after) in [(None, 5), (rate(60, 60), 8), (rate(1000, 60), 5)] {
+            let world = rated(|config| set(config, slow));
+            world.start(|_| all(Sent));
+            for to in ["1@a.test", "2@a.test", "3@a.test", "4@b.test", "5@b.test"] {
+                world.send(&[to]);
+            }
+            seconds(30).await;
+            let early = sent(&world);
+            assert!(early < 3, "{early}");
+            let mut config = super::config();
+            set(&mut config, other);
+            world.config.replace(config);
+            seconds(2).await;
+            let shown = world.lanes.look().first().and_then(|lane| lane.per_hour);
+            assert_ne!(shown, Some(6), "the old rate is shown");
+            seconds(after).await;
+            assert_eq!(sent(&world), 5, "{other:?}: {:?}", world.log());
+            assert!(world.tries().len() == 5, "each once");
+        }
+        // One that is lower holds as well, and the same again changes nothing.
+        let world = rated(|config| set(config, rate(60, 60)));
+        world.start(|_| all(Sent));
+        (0..10).for_each(|_| drop(world.send(&["user@a.test"])));
+        seconds(3).await;
+        let lower = || {
+            let mut config = super::config();
+            set(&mut config, slow);
+            world.config.replace(config);
+        };
+        lower();
+        seconds(2).await;
+        let before = sent(&world);
+        for _ in 0..3 {
+            lower();
+            seconds(190).await;
+        }
+        assert_eq!(sent(&world), before, "{:?}", world.log());
+        seconds(100).await;
+        assert_eq!(sent(&world), before + 1);
+    }
 }

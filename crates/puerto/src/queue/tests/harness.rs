@@ -303,7 +303,7 @@ pub(super) struct World {
     pub(super) dns: Arc<TestDns>,
     /// With places, hosts that are called silent take one and say nothing.
     pub(super) places: Option<Places>,
-    config: Live,
+    pub(super) config: Live,
     pub(super) wake: Wake,
     pub(super) orders: Orders,
     pub(super) lanes: Lanes,
