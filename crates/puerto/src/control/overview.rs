@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use puerto_smtp::Domain;
-use puerto_spool::{AGES, COLUMNS, Group, Tally};
+use puerto_spool::{AGES, COLUMNS, Group, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ordering::OrderView;
@@ -110,6 +110,9 @@ pub struct LaneView {
     /// Messages an hour at most, where that is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_hour: Option<u64>,
+    /// That is the rate of all destinations together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_all: bool,
     /// Until when nothing is tried, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
@@ -247,6 +250,7 @@ impl From<Lane> for LaneView {
             ceiling: lane.ceiling,
             failures: lane.failures,
             per_hour: lane.per_hour,
+            in_all: lane.in_all,
             until: until.map(time),
             reason: lane.reason.as_ref().map(ToString::to_string),
             cause: lane.reason,
@@ -272,14 +276,17 @@ impl Overview {
     /// Of a tally, with so many destinations at most.
     pub(super) fn new(
         at: String,
-        tally: &Tally,
-        most: usize,
+        (tally, most): (&Tally, usize),
         standing_of: impl Fn(&Domain) -> (Option<String>, Option<u64>),
+        due: impl Fn(&Domain, Timestamp) -> Timestamp,
     ) -> Self {
         let mut all = Group::default();
         let mut reasons: HashMap<&'static str, Group> = HashMap::new();
         let mut domains: HashMap<Option<&Arc<Domain>>, ByReason> = HashMap::new();
         for ((domain, class), group) in &tally.groups {
+            // What is due waits for a pause that its destination asked for.
+            let next = group.next.map(|next| domain.as_ref().map_or(next, |to| due(to, next)));
+            let group = &Group { next, ..*group };
             all.add(group);
             reasons.entry(class).or_default().add(group);
             let (sum, of_class) = domains.entry(domain.as_ref()).or_default();

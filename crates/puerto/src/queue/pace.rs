@@ -250,6 +250,11 @@ impl Turns {
         true
     }
 
+    /// Messages an hour at most, where that is ordered.
+    pub(super) fn per_hour(&self) -> Option<f64> {
+        self.interval.map(|interval| 3600.0 / interval.as_secs_f64().max(0.001))
+    }
+
     /// Whose turn comes next, and when: they have it whether they take it or not.
     pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
         let interval = self.interval?;

@@ -12,7 +12,7 @@ use crate::cause::Cause;
 use crate::cli::output::printable;
 use crate::control::view::{
     AttemptView, Brief, BriefPause, BriefRecipient, MessageView, ParkView, RecipientView, State,
-    WishView,
+    TurnView, WishView,
 };
 use crate::explain;
 use crate::lang::layout;
@@ -171,7 +171,10 @@ fn status(
     let Manner { language, now, .. } = manner;
     let what = match (recipient.state, recipient.next) {
         (State::Done, _) => DONE.of(language).to_owned(),
-        (State::Sending, _) => SENDING.of(language).to_owned(),
+        (State::Sending, _) => match &recipient.turn {
+            Some(turn) => in_turn(turn, now, language),
+            None => SENDING.of(language).to_owned(),
+        },
         (State::Waiting, _) if message.held => match &message.held_for {
             Some(why) => format!("{}: {}", HELD.of(language), reasons.of_kept(why, why)),
             None => HELD.of(language).to_owned(),
@@ -326,7 +329,9 @@ fn story_of(
         .paused
         .filter(|_| state == WAITING)
         .map(|number| PAUSED.with(language, &[("number", &number.to_string())]));
-    let state = paused.as_deref().unwrap_or_else(|| state.of(language));
+    let turn = recipient.turn.as_ref().filter(|_| recipient.state == State::Sending);
+    let said = paused.or_else(|| turn.map(|turn| in_turn(turn, now, language)));
+    let state = said.as_deref().unwrap_or_else(|| state.of(language));
     let values = [("state", state), ("count", &recipient.attempts.to_string())];
     line(Text::new("  State", "  Estado"), &attempts.with(language, &values))?;
     let is_kept = message.held || recipient.paused.is_some();
@@ -406,6 +411,24 @@ pub(crate) fn parked(park: &ParkView, now: Timestamp, language: Language) -> Str
         ("why", why.as_deref().unwrap_or_default()),
     ];
     printable(&text.with(language, &parts))
+}
+
+/// That it waits in line for a rate.
+pub(crate) fn in_turn(turn: &TurnView, now: Timestamp, language: Language) -> String {
+    let text = match turn.in_all {
+        true => Text::new(
+            "in line for {lane}, which goes on {span}: {count} messages an hour at most to all \
+             destinations together (`rate_in_all`)",
+            "en turno para {lane}, que sigue {span}: como mucho {count} mensajes por hora a todos \
+             los destinos juntos (`rate_in_all`)",
+        ),
+        false => Text::new(
+            "in line for {lane}, which goes on {span}: {count} messages an hour at most to it",
+            "en turno para {lane}, que sigue {span}: como mucho {count} mensajes por hora",
+        ),
+    };
+    let (span, count) = (until(&turn.next, now, language), turn.per_hour.to_string());
+    printable(&text.with(language, &[("lane", &turn.lane), ("span", &span), ("count", &count)]))
 }
 
 /// How long ago that was.
@@ -496,6 +519,7 @@ mod tests {
             attempts: 2,
             next_attempt: Some("2026-11-24T12:10:00Z".into()),
             paused: None,
+            turn: None,
             attempts_list: vec![last.clone()],
             last: Some(last),
         };
@@ -536,6 +560,7 @@ mod tests {
             state: recipient.state,
             next: recipient.next_attempt.as_deref().map(millis),
             paused: recipient.paused.map(|number| BriefPause { number, until: None }),
+            turn: recipient.turn.clone(),
             text: recipient.last.as_ref().map(|last| last.text.as_str().into()),
             cause: None,
         });
@@ -668,6 +693,47 @@ Header
             "State     paused (order 3), failed attempts: 2\n",
         ] {
             assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_waited_for_is_named_everywhere() {
+        let mut message = message();
+        let waiting = &mut message.recipients[0];
+        (waiting.state, waiting.next_attempt) = (State::Sending, None);
+        let turn = |in_all| TurnView {
+            lane: "mx.example.net".into(),
+            per_hour: 6,
+            in_all,
+            next: "2026-11-24T12:10:00Z".into(),
+        };
+        for (in_all, language, said) in [
+            (
+                false,
+                Language::English,
+                "in line for mx.example.net, which goes on in 10m: 6 messages",
+            ),
+            (
+                true,
+                Language::English,
+                "an hour at most to all destinations together (`rate_in_all`)",
+            ),
+            (
+                false,
+                Language::Spanish,
+                "en turno para mx.example.net, que sigue en 10m: como mucho 6",
+            ),
+            (true, Language::Spanish, "por hora a todos los destinos juntos (`rate_in_all`)"),
+        ] {
+            message.recipients[0].turn = Some(turn(in_all));
+            let manner = Manner { form: Form::Plain, language, now: now() };
+            let mut told = Vec::new();
+            story(&mut told, &message, now(), language).unwrap();
+            let told = String::from_utf8(told).unwrap();
+            let listed = example(&brief(&message), manner);
+            for text in [told, listed] {
+                assert!(text.contains(said) && !text.contains("being sent"), "{text}");
+            }
         }
     }
 

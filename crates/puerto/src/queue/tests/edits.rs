@@ -150,7 +150,9 @@ async fn another_rate_moves_what_stands_in_line() {
         // One that is lower holds as well, and the same again changes nothing.
         let world = rated(|config| set(config, rate(60, 60)));
         world.start(|_| all(Sent));
-        (0..10).for_each(|_| drop(world.send(&["user@a.test"])));
+        (0..10).for_each(|_| {
+            world.send(&["user@a.test"]);
+        });
         seconds(3).await;
         let lower = || {
             let mut config = super::config();
@@ -168,4 +170,35 @@ async fn another_rate_moves_what_stands_in_line() {
         seconds(100).await;
         assert_eq!(sent(&world), before + 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_rate_can_be_told_which_it_is() {
+    for in_all in [false, true] {
+        let world = rated(|config| match in_all {
+            true => config.delivery.rate_in_all = THREE_A_MINUTE,
+            false => config.delivery.rate = THREE_A_MINUTE,
+        });
+        world.start(|_| all(Sent));
+        let ids: Vec<MessageId> = (0..3).map(|_| world.send(&["user@a.test"])).collect();
+        seconds(5).await;
+        let turns = world.lanes.turns();
+        assert_eq!(turns.len(), 2, "the first has gone: {turns:?}");
+        for id in &ids[1..] {
+            let turn = &turns[&(*id, 0)];
+            assert_eq!((&*turn.name, turn.per_hour, turn.in_all), ("mx.a.test", 180, in_all));
+            assert_eq!(turn.next.as_millis() % 100_000, 20_000, "at its turn");
+        }
+        let lane = world.lanes.look().remove(0);
+        assert_eq!((lane.per_hour, lane.in_all, lane.waiting), (Some(180), in_all, 2));
+        seconds(60).await;
+        assert!(world.lanes.turns().is_empty() && world.lanes.look().is_empty());
+    }
+    let world = World::new();
+    world.start(|_| Reaction { takes: Duration::from_secs(60), ..all(Sent) });
+    (0..50).for_each(|_| {
+        world.send(&["user@a.test"]);
+    });
+    seconds(5).await;
+    assert!(world.lanes.turns().is_empty(), "what waits for a connection waits for no rate");
 }
