@@ -198,7 +198,7 @@ impl Bench {
 
     /// Renews a lease for a minute; says whether it still holds.
     pub fn renew(&self, lease: &Lease) -> bool {
-        self.store.renew(&[lease.token], MINUTE).wait().unwrap().is_empty()
+        self.store.renew(&[lease.token], MINUTE).wait().unwrap().lost.is_empty()
     }
 
     /// Changes one message.

@@ -68,13 +68,26 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
 }
 
+/// What became of leases that were to hold on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Those that are lost.
+    pub lost: Vec<LeaseToken>,
+    /// Those that hold, and whose messages are held: what of them is not under way is to be
+    /// given back, since nothing that is held is sent.
+    pub held: Vec<LeaseToken>,
+}
+
 /// The store as the queue needs it.
 pub trait Work: Send + Sync + 'static {
     /// Hands out work that is due by the store's clock, as leases.
     fn claim(&self, request: &ClaimRequest) -> Answer<Claimed>;
-    /// Lets leases hold for this long from now on. Answers with those that are lost; the
-    /// others are renewed whatever became of them.
-    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>>;
+    /// Lets leases hold for this long from now on. Those that are not named as lost are
+    /// renewed, whatever became of the others.
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed>;
+    /// How often a message was held or removed of which this process may have leases. Once it
+    /// has grown, [`Work::renew`] tells which these are.
+    fn edits(&self) -> u64;
     /// Records what became of leased recipients and ends the leases, in the order given.
     /// There is an answer for each, in the same order: one that is lost keeps none of the
     /// others from being recorded.

@@ -45,7 +45,7 @@ pub use entry::{
 pub use error::{Hindrance, SpoolError};
 pub use faces::{
     Answer, Backend, ClaimRequest, Claimed, Count, Desk, Edit, Health, HeldBack, Holder, Node,
-    Page, PageRequest, Store, Work,
+    Page, PageRequest, Renewed, Store, Work,
 };
 pub use filter::{Class, Classify, Filter, LastAttempt};
 pub use id::{MessageId, NotAMessageId, Timestamp};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
-    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
-    is_new,
+    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Renewed,
+    Store, Work, is_new,
 };
 use crate::filter::Filter;
 use crate::id::{MessageId, Timestamp};
@@ -136,8 +136,12 @@ impl Work for MemorySpool {
         Ticket::ready(Ok(self.state().index.claim(request, Moment::of(&*self.clock))))
     }
 
-    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed> {
         Ticket::ready(Ok(self.state().index.renew(leases, hold, Moment::of(&*self.clock))))
+    }
+
+    fn edits(&self) -> u64 {
+        self.state().index.edits()
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {

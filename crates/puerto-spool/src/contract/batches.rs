@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Bench, Check, MINUTE, alike, attempt, message};
 use crate::{
-    Attempt, Disposition, Edit, Lease, LeaseToken, MessageId, RecipientState, Settlement,
+    Attempt, Disposition, Edit, Lease, LeaseToken, MessageId, RecipientState, Renewed, Settlement,
     SpoolError, Timestamp,
 };
 
@@ -45,7 +45,7 @@ fn lease_of(leases: &[Lease], id: MessageId) -> &Lease {
 fn empty_batches(bench: &Bench) {
     assert!(bench.store.settle(Vec::new()).wait().is_empty());
     assert!(bench.store.edit(&[], Edit::Remove).wait().is_empty());
-    assert_eq!(bench.store.renew(&[], MINUTE).wait(), Ok(Vec::new()));
+    assert_eq!(bench.store.renew(&[], MINUTE).wait(), Ok(Renewed::default()));
     assert_eq!(bench.store.retry_all().wait(), Ok(0));
     let id = bench.commit(&["a@one.example"]);
     let lease = bench.claim(1, 1).remove(0);
@@ -96,7 +96,7 @@ fn renewal_names_the_lost(bench: &Bench) {
     let unknown = LeaseToken { id: bench.store.new_id(), ..token(0) };
     bench.pass(50);
     let all = [token(0), token(1), token(2), token(3), unknown, token(4)];
-    let mut lost = bench.store.renew(&all, MINUTE).wait().unwrap();
+    let mut lost = bench.store.renew(&all, MINUTE).wait().unwrap().lost;
     let mut expected = vec![token(1), token(3), unknown];
     lost.sort_by_key(|token| (token.id, token.fence));
     expected.sort_by_key(|token| (token.id, token.fence));

@@ -17,11 +17,12 @@ use puerto_smtp::Domain;
 use super::{Bench, Check, MINUTE, addresses, alike, attempt, message};
 use crate::{
     Backend, ClaimRequest, Disposition, Edit, LeaseToken, MessageId, RecipientState,
-    RecipientStatus, SpoolError, Timestamp,
+    RecipientStatus, Renewed, SpoolError, Timestamp,
 };
 
 /// The checks.
 pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("held leases are named, and what is held or removed is counted", held_leases_are_named),
     ("an expired lease is due again, a renewed one not", expire_unless_renewed),
     ("the end of a lease counts as due", an_end_counts_as_due),
     ("an expired lease cannot be settled", an_expired_one_is_lost),
@@ -117,7 +118,7 @@ fn a_token_is_all_of_it(bench: &Bench) {
         LeaseToken { owner: right.owner ^ 1, ..right },
         LeaseToken { fence: right.fence + 1_000_000, ..right },
     ] {
-        assert_eq!(bench.store.renew(&[wrong], MINUTE).wait(), Ok(vec![wrong]));
+        assert_eq!(bench.store.renew(&[wrong], MINUTE).wait().unwrap().lost, [wrong]);
         let mut settlement = alike(lease, &bench.delivered());
         settlement.token = wrong;
         assert_eq!(bench.settle_as(settlement), Err(SpoolError::LeaseLost(wrong.id)));
@@ -181,6 +182,28 @@ fn edits_leave_the_lease(bench: &Bench) {
     bench.edit(id, Edit::Release).unwrap();
     let other = bench.claim(10, 10).remove(0);
     assert_eq!(bench.settle(&other, &bench.delivered()), 0);
+}
+
+fn held_leases_are_named(bench: &Bench) {
+    let ids = [bench.commit(&["a@one.example"]), bench.commit(&["a@two.example"])];
+    let leases = bench.claim(10, 10);
+    let of = |id| leases.iter().find(|lease| lease.token.id == id).unwrap();
+    let tokens = ids.map(|id| of(id).token);
+    let held = || bench.store.renew(&tokens, MINUTE).wait().unwrap();
+    let before = bench.store.edits();
+    bench.edit(ids[0], Edit::Retry).unwrap();
+    assert_eq!((held(), bench.store.edits()), (Renewed::default(), before));
+    bench.edit(ids[0], Edit::Hold).unwrap();
+    assert_eq!(held(), Renewed { lost: Vec::new(), held: vec![tokens[0]] });
+    assert!(bench.store.edits() > before);
+    bench.settle(of(ids[0]), &Disposition::Returned(bench.now()));
+    assert_eq!(held(), Renewed { lost: vec![tokens[0]], held: Vec::new() });
+    assert!(bench.claim(10, 10).is_empty(), "what was given back is held");
+    let before = bench.store.edits();
+    bench.edit(ids[1], Edit::Remove).unwrap();
+    assert!(bench.store.edits() > before);
+    bench.edit(ids[0], Edit::Release).unwrap();
+    assert_eq!(bench.claim(10, 10).len(), 1);
 }
 
 fn nothing_twice(bench: &Bench) {

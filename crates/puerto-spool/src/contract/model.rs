@@ -39,7 +39,9 @@ pub(super) fn agrees(bench: &Bench) {
                         let due = waiting.remove(&(lease.token.id, recipient.index)).unwrap();
                         assert!(due <= bench.now());
                     }
-                    assert!(bench.store.renew(&[lease.token], FOR_LONG).wait().unwrap().is_empty());
+                    assert!(
+                        bench.store.renew(&[lease.token], FOR_LONG).wait().unwrap().lost.is_empty()
+                    );
                     leased.push(lease);
                 }
                 if before.len() == waiting.len() && leased.is_empty() {

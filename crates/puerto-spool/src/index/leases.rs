@@ -9,6 +9,7 @@ use super::slots::{Slot, State};
 use super::story::Shared;
 use crate::clock::Clock;
 use crate::entry::{Lease, LeaseToken};
+use crate::faces::Renewed;
 use crate::id::{MessageId, Timestamp};
 use crate::{ClaimRequest, Claimed};
 
@@ -81,18 +82,13 @@ impl<L> Index<L> {
         Claimed { leases, next_due: self.next_due(at) }
     }
 
-    /// Lets leases hold for this long from now on; returns those that are lost.
-    pub(crate) fn renew(
-        &mut self,
-        tokens: &[LeaseToken],
-        hold: Duration,
-        at: Moment,
-    ) -> Vec<LeaseToken> {
-        let mut lost = Vec::new();
+    /// Lets leases hold for this long from now on; see [`crate::Work::renew`].
+    pub(crate) fn renew(&mut self, tokens: &[LeaseToken], hold: Duration, at: Moment) -> Renewed {
+        let mut renewed = Renewed::default();
         for token in tokens {
             let Some(lease) = self.leases.get_mut(&token.fence).filter(|held| held.is(token))
             else {
-                lost.push(*token);
+                renewed.lost.push(*token);
                 continue;
             };
             let end = at.elapsed.saturating_add(hold);
@@ -100,8 +96,16 @@ impl<L> Index<L> {
             let before = std::mem::replace(&mut lease.end, end);
             self.expiries.remove(&(before, token.fence));
             self.expiries.insert((end, token.fence));
+            if self.messages.get(&token.id).is_some_and(|message| message.hold.is_held()) {
+                renewed.held.push(*token);
+            }
         }
-        lost
+        renewed
+    }
+
+    /// How often messages were held or removed; see [`crate::Work::edits`].
+    pub(crate) fn edits(&self) -> u64 {
+        self.edits
     }
 
     /// When the next recipient of any unheld message becomes due, or a lease ends.

@@ -62,6 +62,8 @@ pub(crate) struct Index<L> {
     /// When leases end, by the clock that does not leap.
     expiries: BTreeSet<(Duration, u64)>,
     last_lease: u64,
+    /// Messages that were held or removed since it was opened.
+    edits: u64,
     per_domain: usize,
     recipients: u64,
     octets: u64,
@@ -76,6 +78,7 @@ impl<L> Default for Index<L> {
             leases: HashMap::default(),
             expiries: BTreeSet::new(),
             last_lease: 0,
+            edits: 0,
             per_domain: 0,
             recipients: 0,
             octets: 0,
@@ -227,6 +230,7 @@ impl<L> Index<L> {
     ) -> Result<Changed<L>, SpoolError> {
         let message = self.messages.get_mut(&id).ok_or(SpoolError::NotFound(id))?;
         let count = u32::try_from(message.slots.len()).unwrap_or(u32::MAX);
+        self.edits += u64::from(matches!(edit, Edit::Hold | Edit::Remove));
         match edit {
             Edit::Remove => {
                 let gone = self.remove(id);

@@ -10,7 +10,8 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
-    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
+    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Renewed,
+    Store, Work,
 };
 use crate::filter::Filter;
 use crate::id::MessageId;
@@ -59,14 +60,18 @@ impl Work for PostgresStore {
         self.core.claim(request)
     }
 
-    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed> {
         // Others may have what this node had. Whatever it has still is not told apart from
         // that until it is heard of again.
-        let lost = match self.core.has_lapsed() {
-            true => leases.to_vec(),
+        let renewed = match self.core.has_lapsed() {
+            true => Renewed { lost: leases.to_vec(), held: Vec::new() },
             false => lock(&self.core.hand).renew(leases, hold, &*self.core.clock),
         };
-        Ticket::ready(Ok(lost))
+        Ticket::ready(Ok(renewed))
+    }
+
+    fn edits(&self) -> u64 {
+        lock(&self.core.hand).edits
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {

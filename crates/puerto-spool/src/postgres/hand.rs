@@ -14,6 +14,7 @@ use puerto_smtp::Domain;
 use crate::clock::Clock;
 use crate::codec::Malformed;
 use crate::entry::{Lease, LeaseToken, Settlement};
+use crate::faces::Renewed;
 use crate::id::{MessageId, Timestamp};
 use crate::index::{Index, Moment, Part, PartState};
 use crate::ticket::Completer;
@@ -91,6 +92,8 @@ pub(super) struct Hand {
     waiting: Vec<Completer<()>>,
     has_changed: bool,
     pub(super) is_closed: bool,
+    /// As [`crate::Work::edits`] says.
+    pub(super) edits: u64,
 }
 
 impl Hand {
@@ -113,6 +116,7 @@ impl Hand {
             waiting: Vec::new(),
             has_changed: false,
             is_closed: false,
+            edits: 0,
         }
     }
 
@@ -261,22 +265,25 @@ impl Hand {
         })
     }
 
-    /// Lets leases hold on; returns those that are lost.
+    /// Lets leases hold on.
     pub(super) fn renew(
         &mut self,
         tokens: &[LeaseToken],
         hold: Duration,
         clock: &dyn Clock,
-    ) -> Vec<LeaseToken> {
+    ) -> Renewed {
         let at = Moment::of(clock);
-        let mut lost = Vec::new();
+        let mut renewed = Renewed::default();
         for token in tokens {
-            let inner = self.inner(token);
-            if inner.is_none_or(|inner| !self.index.renew(&[inner], hold, at).is_empty()) {
-                lost.push(*token);
-            }
+            let Some(inner) = self.inner(token) else {
+                renewed.lost.push(*token);
+                continue;
+            };
+            let of_one = self.index.renew(&[inner], hold, at);
+            renewed.lost.extend(of_one.lost.iter().map(|_| *token));
+            renewed.held.extend(of_one.held.iter().map(|_| *token));
         }
-        lost
+        renewed
     }
 
     /// Settles a lease of what is in hand. What leaves the hand by it is on its way until
@@ -318,6 +325,7 @@ impl Hand {
     /// Changes what is in hand as an administrator asks.
     pub(super) fn edit(&mut self, id: MessageId, edit: Edit, now: Timestamp) {
         for key in self.parts_of(id).collect::<Vec<_>>() {
+            self.edits += u64::from(matches!(edit, Edit::Hold | Edit::Remove));
             match edit {
                 Edit::Remove => {
                     if let Some((_, _, held)) = self.index.stored(key) {

@@ -13,8 +13,8 @@ use super::payload::Payload;
 use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
-    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
-    is_new,
+    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Renewed,
+    Store, Work, is_new,
 };
 use crate::filter::Filter;
 use crate::id::MessageId;
@@ -81,9 +81,13 @@ impl Work for SegmentSpool {
         Ticket::ready(Ok(lock(&self.core.index).claim(request, at)))
     }
 
-    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed> {
         let at = Moment::of(&*self.core.clock);
         Ticket::ready(Ok(lock(&self.core.index).renew(leases, hold, at)))
+    }
+
+    fn edits(&self) -> u64 {
+        lock(&self.core.index).edits()
     }
 
     fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {

@@ -149,7 +149,8 @@ passed_on! {
     }
     Work {
         fn claim(&self, request: &ClaimRequest) -> crate::Answer<crate::Claimed>;
-        fn renew(&self, leases: &[crate::LeaseToken], hold: std::time::Duration) -> crate::Answer<Vec<crate::LeaseToken>>;
+        fn renew(&self, leases: &[crate::LeaseToken], hold: std::time::Duration) -> crate::Answer<crate::Renewed>;
+        fn edits(&self) -> u64;
         fn settle(&self, all: Vec<Settlement>) -> crate::Ticket<Vec<Result<crate::Settled, SpoolError>>>;
         fn note_delay(&self, id: MessageId) -> crate::Answer<bool>;
         fn forget_delay(&self, id: MessageId) -> crate::Answer<()>;

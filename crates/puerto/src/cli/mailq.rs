@@ -130,6 +130,7 @@ mod tests {
             state,
             next: None,
             paused: None,
+            turn: None,
             text,
             cause: None,
         }

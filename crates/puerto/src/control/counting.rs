@@ -4,6 +4,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use puerto_smtp::Domain;
 use puerto_spool::{Tally, TallyRequest, Timestamp};
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use super::ordering;
 use super::overview::{Overview, Vitals};
 use super::protocol::{Answer, Selection};
 use super::session::Shared;
-use super::view::time;
+use super::view::{Keeps, time};
 
 /// Ordinary users get counts that are younger than this many times as long as it takes to
 /// count, and so does whoever looks again and again.
@@ -43,10 +44,10 @@ impl Shared {
             false => (operations::tally(&self.context, &request)?, now),
         };
         let sight = &self.context.sight;
-        let pauses = ordering::Pauses::of(&self.context);
-        let lane_of = |domain: &_| (sight.lane_of)(domain);
-        let pause_of = |domain: &_| pauses.of_domain(domain);
-        let mut overview = Overview::new(time(at), &tally, most, lane_of, pause_of);
+        let keeps = Keeps::of(&self.context);
+        let standing_of = |to: &Domain| ((sight.lane_of)(to), keeps.pauses.of_domain(to));
+        let next = |to: &Domain, due| keeps.next(to, due, keeps.pauses.of_domain(to));
+        let mut overview = Overview::new(time(at), (&tally, most), standing_of, next);
         overview.lanes = sight.lanes.look().into_iter().map(Into::into).collect();
         if !selection.is_empty() {
             overview.keep_lanes_of_destinations();

@@ -15,7 +15,7 @@ use super::ordering::Pauses;
 use super::protocol::{Change, ErrorCode, HealthView, NodeView, PausedView, Selection, Summary};
 use super::reasons;
 use super::server::Context;
-use super::view::{self, MessageView};
+use super::view::{self, Keeps, MessageView};
 use crate::cause::Cause;
 use crate::config::{account_spellings, domain_spellings};
 use crate::telemetry::Event;
@@ -150,7 +150,7 @@ pub(super) fn next_octets(content: &mut dyn StoredContent) -> Result<Vec<u8>, Pr
 pub(super) fn show(context: &Context, id: &str, private: bool) -> Result<MessageView, Problem> {
     let id = parse_id(id)?;
     let entry = context.desk.get(id).wait()?;
-    let mut view = MessageView::new(&entry, &Pauses::of(context));
+    let mut view = MessageView::new(&entry, &Keeps::of(context));
     view.parked = view::ParkView::of(&entry, &context.sight.lanes);
     let expire = context.config.get().queue.expire;
     view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));

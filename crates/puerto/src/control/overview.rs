@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use puerto_smtp::Domain;
-use puerto_spool::{AGES, COLUMNS, Group, Tally};
+use puerto_spool::{AGES, COLUMNS, Group, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ordering::{OrderView, Pause, tried_at};
@@ -110,6 +110,9 @@ pub struct LaneView {
     /// Messages an hour at most, where that is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_hour: Option<u64>,
+    /// That is the rate of all destinations together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_all: bool,
     /// Until when nothing is tried, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
@@ -247,6 +250,7 @@ impl From<Lane> for LaneView {
             ceiling: lane.ceiling,
             failures: lane.failures,
             per_hour: lane.per_hour,
+            in_all: lane.in_all,
             until: until.map(time),
             reason: lane.reason.as_ref().map(ToString::to_string),
             cause: lane.reason,
@@ -272,17 +276,17 @@ impl Overview {
     /// Of a tally, with so many destinations at most.
     pub(super) fn new(
         at: String,
-        tally: &Tally,
-        most: usize,
-        lane_of: impl Fn(&Domain) -> Option<String>,
-        pause_of: impl Fn(&Domain) -> Option<Pause>,
+        (tally, most): (&Tally, usize),
+        standing_of: impl Fn(&Domain) -> (Option<String>, Option<Pause>),
+        next: impl Fn(&Domain, Timestamp) -> Option<Timestamp>,
     ) -> Self {
         let mut all = Group::default();
         let mut reasons: HashMap<&'static str, Group> = HashMap::new();
         let mut domains: HashMap<Option<&Arc<Domain>>, ByReason> = HashMap::new();
         for ((domain, class), group) in &tally.groups {
-            let pause = domain.as_ref().and_then(|domain| pause_of(domain));
-            let group = &Group { next: group.next.and_then(|at| tried_at(at, pause)), ..*group };
+            // What is due waits for a pause, given here or asked for by its destination.
+            let tried = |at| domain.as_ref().map_or(Some(at), |to| next(to, at));
+            let group = &Group { next: group.next.and_then(tried), ..*group };
             all.add(group);
             reasons.entry(class).or_default().add(group);
             let (sum, of_class) = domains.entry(domain.as_ref()).or_default();
@@ -297,8 +301,8 @@ impl Overview {
         let more = domains.len().saturating_sub(most);
         domains.truncate(most);
         let destinations = domains.into_iter().map(|(domain, (group, reasons))| {
-            let lane = domain.and_then(|domain| lane_of(domain));
-            let paused = domain.and_then(|domain| pause_of(domain)).map(|(number, _)| number);
+            let (lane, pause) = domain.map(|domain| standing_of(domain)).unwrap_or_default();
+            let paused = pause.map(|(number, _)| number);
             let recipients = (&group).into();
             let domain = domain.map(ToString::to_string);
             Destination { domain, recipients, reasons, lane, paused }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::counting::Tallied;
 use super::operations::{self, Problem};
-use super::ordering::{self, Pauses};
+use super::ordering;
 use super::places::Places;
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
@@ -18,7 +18,7 @@ use super::protocol::{
 };
 use super::reasons;
 use super::server::{Context, PATIENCE};
-use super::view::{Brief, MessageView};
+use super::view::{Brief, Keeps, MessageView};
 use super::why::{self, Asker, Told};
 use crate::config::domain_spellings;
 use crate::telemetry::Event;
@@ -166,17 +166,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
         let done = match request {
             Request::List(selection) => {
-                let pauses = Pauses::of(&self.shared.context);
+                let keeps = Keeps::of(&self.shared.context);
                 let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let views = entries.iter().map(|entry| MessageView::new(entry, &pauses));
+                    let views = entries.iter().map(|entry| MessageView::new(entry, &keeps));
                     views.for_each(|view| append(lines, &Answer::Message(Box::new(view))));
                 };
                 return self.list(&selection, lines).await;
             }
             Request::Brief { selection, causes } => {
-                let pauses = Pauses::of(&self.shared.context);
+                let keeps = Keeps::of(&self.shared.context);
                 let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes, &pauses));
+                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes, &keeps));
                     briefs.for_each(|brief| append(lines, &BriefAnswer::Brief(brief)));
                 };
                 return self.list(&selection, lines).await;

@@ -3,14 +3,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use puerto_smtp::{Domain, Return, ReversePath, TlsWish};
-use puerto_spool::{Attempt, Entry, RecipientState, RecipientStatus, Timestamp};
+use foldhash::HashMap;
+use puerto_smtp::{Domain, Return, TlsWish};
+use puerto_spool::{Attempt, Entry, MessageId, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ordering::{OrderView, Pauses, tried_at};
+use super::ordering::{OrderView, Pause, Pauses, tried_at};
+use super::server::Context;
 use crate::cause::Cause;
-use crate::queue::Lanes;
+use crate::queue::{Lanes, Turn};
 
 /// Recipients of whose destination it is looked whether it asked for a pause.
 const MOST_PARKED: usize = 1000;
@@ -92,6 +95,59 @@ pub struct ParkView {
     pub cause: Option<Cause>,
 }
 
+/// A rate for which a recipient waits in line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnView {
+    /// The destination.
+    pub lane: String,
+    /// Messages an hour at most.
+    pub per_hour: u64,
+    /// That is the rate of all destinations together.
+    #[serde(default)]
+    pub in_all: bool,
+    /// When the first in its line goes, as in RFC 3339.
+    pub next: String,
+}
+
+impl From<&Turn> for TurnView {
+    fn from(turn: &Turn) -> Self {
+        let Turn { name, per_hour, in_all, next } = turn;
+        Self { lane: name.clone(), per_hour: *per_hour, in_all: *in_all, next: time(*next) }
+    }
+}
+
+/// What keeps mail waiting at one moment, to be told of many messages.
+pub(super) struct Keeps {
+    pub(super) pauses: Pauses,
+    parks: HashMap<Domain, Timestamp>,
+    turns: HashMap<(MessageId, u32), Arc<Turn>>,
+}
+
+impl Keeps {
+    /// What does now.
+    pub(super) fn of(context: &Context) -> Self {
+        let lanes = &context.sight.lanes;
+        Self { pauses: Pauses::of(context), parks: lanes.parks(), turns: lanes.turns() }
+    }
+
+    /// When a domain's mail that is due at a time is tried, with the pause of ours that keeps
+    /// it, if one does: one that its destination asked for may last longer. `None`: not before
+    /// somebody ends ours.
+    pub(super) fn next(
+        &self,
+        domain: &Domain,
+        due: Timestamp,
+        pause: Option<Pause>,
+    ) -> Option<Timestamp> {
+        let parked = self.parks.get(domain).copied().filter(|until| *until > due);
+        tried_at(parked.unwrap_or(due), pause)
+    }
+
+    fn turn(&self, id: MessageId, place: u32) -> Option<TurnView> {
+        self.turns.get(&(id, place)).map(|turn| (&**turn).into())
+    }
+}
+
 impl ParkView {
     /// Those that keep a message's recipients waiting.
     pub(super) fn of(entry: &Entry, lanes: &Lanes) -> Vec<Self> {
@@ -128,6 +184,9 @@ pub struct RecipientView {
     /// The number of the pause that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<u64>,
+    /// The rate that it waits for in line, on the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnView>,
     /// The last attempt.
     pub last: Option<AttemptView>,
     /// The first attempt and the last four, oldest first, the last one included.
@@ -202,6 +261,9 @@ pub struct BriefRecipient<'a> {
     /// The pause that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<BriefPause>,
+    /// The rate that it waits for in line, on the node that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnView>,
     /// What the last attempt came to, if there was one.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Cow<'a, str>>,
@@ -222,9 +284,9 @@ pub struct BriefPause {
 
 impl<'a> Brief<'a> {
     /// Shows an entry; `causes`: with the reasons as values.
-    pub(super) fn new(entry: &'a Entry, causes: bool, pauses: &Pauses) -> Self {
-        let from = &entry.reverse_path;
-        let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
+    pub(super) fn new(entry: &'a Entry, causes: bool, keeps: &Keeps) -> Self {
+        let all = (0..).zip(&entry.recipients);
+        let open = all.filter(|(_, status)| status.state != RecipientState::Done);
         Self {
             id: entry.id.to_string().into(),
             at: entry.received_at.as_millis(),
@@ -232,7 +294,7 @@ impl<'a> Brief<'a> {
             from: entry.reverse_path.to_string().into(),
             held: entry.held,
             held_for: Some(entry.held_for.as_str()).filter(|why| !why.is_empty()).map(Into::into),
-            to: open.map(|status| BriefRecipient::new(status, causes, (from, pauses))).collect(),
+            to: open.map(|one| BriefRecipient::new(one, causes, (entry, keeps))).collect(),
         }
     }
 
@@ -244,17 +306,18 @@ impl<'a> Brief<'a> {
 
 impl<'a> BriefRecipient<'a> {
     fn new(
-        status: &'a RecipientStatus,
+        (place, status): (u32, &'a RecipientStatus),
         causes: bool,
-        (from, pauses): (&ReversePath, &Pauses),
+        (entry, keeps): (&Entry, &Keeps),
     ) -> Self {
+        let domain = status.recipient.address.domain();
         let (state, next) = match status.state {
             RecipientState::Due(at) => (State::Waiting, Some(at)),
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
-        let pause = pauses.of_recipient(from, status);
-        let next = next.and_then(|at| tried_at(at, pause)).map(Timestamp::as_millis);
+        let pause = keeps.pauses.of_recipient(&entry.reverse_path, status);
+        let next = next.and_then(|at| keeps.next(domain, at, pause)).map(Timestamp::as_millis);
         let paused = pause
             .map(|(number, until)| BriefPause { number, until: until.map(Timestamp::as_millis) });
         let last = status.last();
@@ -264,6 +327,7 @@ impl<'a> BriefRecipient<'a> {
             state,
             next,
             paused,
+            turn: keeps.turn(entry.id, place),
             text: last.map(|attempt| attempt.text.as_str().into()),
             cause: last.map(kept).filter(|kept| causes && !kept.is_empty()).map(Into::into),
         }
@@ -272,8 +336,8 @@ impl<'a> BriefRecipient<'a> {
 
 impl MessageView {
     /// Shows an entry.
-    pub(super) fn new(entry: &Entry, pauses: &Pauses) -> Self {
-        let of = |status| RecipientView::new(status, (&entry.reverse_path, pauses));
+    pub(super) fn new(entry: &Entry, keeps: &Keeps) -> Self {
+        let of = |one| RecipientView::new(one, (entry, keeps));
         Self {
             id: entry.id.to_string(),
             arrived: time(entry.received_at),
@@ -299,9 +363,9 @@ impl MessageView {
                 TlsWish::Required => Some(WishView::Required),
                 TlsWish::Optional => Some(WishView::Optional),
             },
-            paused: pauses.of_message(entry),
+            paused: keeps.pauses.of_message(entry),
             parked: Vec::new(),
-            recipients: entry.recipients.iter().map(of).collect(),
+            recipients: (0..).zip(&entry.recipients).map(of).collect(),
             header: None,
         }
     }
@@ -326,10 +390,11 @@ impl MessageView {
 }
 
 impl RecipientView {
-    fn new(status: &RecipientStatus, (from, pauses): (&ReversePath, &Pauses)) -> Self {
-        let pause = pauses.of_recipient(from, status);
+    fn new((place, status): (u32, &RecipientStatus), (entry, keeps): (&Entry, &Keeps)) -> Self {
+        let domain = status.recipient.address.domain();
+        let pause = keeps.pauses.of_recipient(&entry.reverse_path, status);
         let (state, next_attempt) = match status.state {
-            RecipientState::Due(at) => (State::Waiting, tried_at(at, pause).map(time)),
+            RecipientState::Due(at) => (State::Waiting, keeps.next(domain, at, pause).map(time)),
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
@@ -339,6 +404,7 @@ impl RecipientView {
             attempts: status.attempts,
             next_attempt,
             paused: pause.map(|(number, _)| number),
+            turn: keeps.turn(entry.id, place),
             last: status.last().map(AttemptView::new),
             attempts_list: status.story.iter().map(AttemptView::new).collect(),
         }

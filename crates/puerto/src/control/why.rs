@@ -11,9 +11,9 @@ use puerto_spool::{Entry, Filter, MessageId, Origin, PageRequest, SpoolError};
 use serde::{Deserialize, Serialize};
 
 use super::operations::Problem;
-use super::ordering::{OrderView, Pauses};
+use super::ordering::OrderView;
 use super::server::Context;
-use super::view::{self, MessageView};
+use super::view::{self, Keeps, MessageView};
 use crate::config::{distance, domain_spellings};
 use crate::history::fact::Fact;
 use crate::history::{Happened, History, Key};
@@ -253,7 +253,7 @@ fn story(context: &Context, id: MessageId, asker: Asker) -> Result<Option<StoryV
         return Ok(None);
     }
     let queued = entry.map(|entry| {
-        let mut view = MessageView::new(&entry, &Pauses::of(context));
+        let mut view = MessageView::new(&entry, &Keeps::of(context));
         view.parked = view::ParkView::of(&entry, &context.sight.lanes);
         let expire = context.config.get().queue.expire;
         view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));

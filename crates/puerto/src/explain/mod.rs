@@ -240,12 +240,16 @@ pub fn owner(host: &str) -> Option<&'static str> {
 }
 
 fn explain_found(found: &input::Found, host: Option<&str>) -> Option<Explanation> {
-    let reply = Reply::parse(found);
+    let mut reply = Reply::parse(found);
     if reply.is_success() || reply.has_unknown_code {
         return None;
     }
     let host = host.or(found.host.as_deref());
     let knowledge = Knowledge::get();
+    // What a host is called is no reason, unless rules know whose it is.
+    if let Some(name) = host.filter(|name| name.contains('.') && knowledge.owner(name).is_none()) {
+        reply.words = reply.words.replace(&reply::folded_words(name), "-");
+    }
     let rule = knowledge.rule_for(&reply, host)?;
     Some(knowledge.explanation(rule, &reply, host, found.waits))
 }

@@ -112,6 +112,10 @@ impl Reader {
         if !self.words.is_empty() {
             self.words.push(' ');
         }
+        // Nor does a host, by its name before its address: `mx-flood.example[192.0.2.1]:25`.
+        let (name, address) = word.split_at(word.find('[').unwrap_or(0));
+        let is_host = name.contains('.') && address.contains(']') && !name.contains('@');
+        let word = if is_host { address } else { word };
         // Whoever is called spam@ or spf@ says nothing about the reason.
         let (before, word) = match word.rfind('@') {
             Some(at) if word.starts_with('<') => ("<", word.get(at..).unwrap_or_default()),

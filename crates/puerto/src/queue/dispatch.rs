@@ -34,7 +34,7 @@ use super::sources::{Sources, Whose};
 use super::work::{Kind, USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
-use crate::config::{Mailbox, NextHop};
+use crate::config::{Config, Mailbox, NextHop};
 use crate::deliver::share;
 use crate::providers::Rate;
 use crate::route::random::Random;
@@ -97,6 +97,8 @@ struct State {
     resting: HashMap<Domain, Instant>,
     /// The pauses and other ways that were ordered when it was last looked.
     directions: Vec<(u64, Option<NextHop>)>,
+    /// The configuration in force when it was last looked.
+    config: Arc<Config>,
     random: Random,
 }
 
@@ -115,6 +117,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             claims_fail: false,
             resting: HashMap::new(),
             directions: Vec::new(),
+            config: wiring.config.get(),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -157,6 +160,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         loop {
             self.heed_retries();
             self.heed_directions();
+            self.heed_configuration();
             let request = self.request();
             let Claimed { leases, next_due } = self.claimed(&request).await?;
             let is_due = next_due.is_some_and(|due| due <= self.wiring.now());
@@ -246,6 +250,24 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             standing.schedule.forget(&DestinationKey(hop.to_string().into()));
         }
         drop(standing);
+        waiting.iter().for_each(|work| self.settler.give_back(work, now));
+    }
+
+    // What stands in line waits by the rates, and goes the way, of the configuration with which
+    // it came there: under another it is given back untried and comes again as holds now.
+    fn heed_configuration(&self) {
+        let config = self.wiring.config.get();
+        {
+            let mut state = self.state();
+            if Arc::ptr_eq(&state.config, &config) {
+                return;
+            }
+            state.resting.clear();
+            state.config = config;
+        }
+        let waiting = self.lines.lock().schedule.take_all();
+        self.lines.moved.send_replace(());
+        let now = self.wiring.now();
         waiting.iter().for_each(|work| self.settler.give_back(work, now));
     }
 
@@ -521,7 +543,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let works: Vec<_> = works.collect();
         let in_all = self.wiring.config.get().delivery.rate_in_all.map(|rate| self.interval(rate));
         let mut standing = self.lines.lock();
-        standing.schedule.order(in_all);
+        standing.schedule.order(in_all, Instant::now());
         if standing.closed {
             drop(standing);
             works.iter().for_each(|(_, work, _)| self.settler.give_back(work, self.wiring.now()));

@@ -8,9 +8,10 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use foldhash::HashSet;
 use puerto_mail::dns::Dns;
 use puerto_smtp::Domain;
-use puerto_spool::{LeaseToken, Timestamp};
+use puerto_spool::{LeaseToken, Renewed, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -32,8 +33,6 @@ use crate::telemetry::DeliveryStatus;
 
 /// When a destination's queue has come down to this, more is claimed.
 const LOW_WATER: usize = 60;
-/// For how long after a claim it is not worth asking whether a lease still holds.
-const SURELY_HELD: Duration = Duration::from_secs(1);
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// How often it is written what new addresses have sent, and who refuses ours.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -93,6 +92,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let (mut last_renewal, mut last_write) = (Instant::now(), Instant::now());
         let mut clock = (Instant::now(), self.now());
         let mut stored_elsewhere = self.wiring.work.changed();
+        let mut edits = (self.wiring.work.edits(), Instant::now());
         while !*shutdown.borrow() {
             if last_renewal.elapsed() >= RENEW_EVERY {
                 self.leases.renew_all().await;
@@ -104,6 +104,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 last_write = Instant::now();
             }
             self.mind_the_clock(&mut clock).await;
+            self.heed_edits(&mut edits).await;
             self.dispatcher.put_off_standing_users();
             let next_due = self.dispatcher.claim().await;
             tokio::select! {
@@ -146,6 +147,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     async fn work(self: Arc<Self>, key: DestinationKey) {
+        let mut moved = self.lines.moved.subscribe();
         loop {
             match self.next_step(&key) {
                 Step::Stop => return,
@@ -153,6 +155,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     let mut stopping = self.lines.stopping.subscribe();
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
+                        _ = moved.changed() => {}
                         _ = stopping.wait_for(|stopping| *stopping) => {}
                     }
                     if !self.lines.lock().schedule.waited(&key) {
@@ -221,7 +224,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let started = Instant::now();
         let recipients = work.job.recipients.len();
         let now = self.now();
-        self.leave_lost_leases(&mut work).await;
+        let withdrawn = self.leases.withdrawn.subscribe();
+        self.leave_withdrawn(&mut work).await;
         self.leave_paused(&mut work);
         self.leave_rescued(&mut work);
         self.leave_used_up(&mut work);
@@ -230,7 +234,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut ground = None;
         if !work.leases.is_empty() {
             work.job.in_queue = now.since(work.job.received_at);
-            let report = catch(self.attempt_or_stop(&work)).await.unwrap_or_else(|()| {
+            let report = catch(self.attempt_or_stop(&work, withdrawn)).await.unwrap_or_else(|()| {
                 self.wiring
                     .warn(Some(work.job.id), "a delivery was broken off by an internal error");
                 Some(Report {
@@ -238,7 +242,6 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     pressure: Pressure::Fine,
                 })
             });
-            pressure = Pressure::Fine;
             match report {
                 Some(mut report) => {
                     self.sources.ended(&work.job.plan, work.job.id, outcome::taken(&report));
@@ -250,6 +253,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 }
                 None => {
                     self.sources.ended(&work.job.plan, work.job.id, (false, true));
+                    self.leave_withdrawn(&mut work).await;
                     self.settler.give_back(&work, self.now());
                 }
             }
@@ -273,9 +277,13 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.settle(work, report.outcomes, basis).await;
     }
 
-    // `None` if the server stops and no peer can have the message: it is given up then. Else
-    // it goes on to its end, so that the message is not sent twice.
-    async fn attempt_or_stop(&self, work: &Work) -> Option<Report> {
+    // `None` if the server stops, or the message was held or removed, and no peer can have it:
+    // it is given up then. Else it goes on to its end, so that the message is not sent twice.
+    async fn attempt_or_stop(
+        &self,
+        work: &Work,
+        mut withdrawn: watch::Receiver<HashSet<LeaseToken>>,
+    ) -> Option<Report> {
         let mut attempt = pin!(self.attempt(work));
         let time_is_up = async {
             let _ = self.lines.stopping.subscribe().wait_for(|stopping| *stopping).await;
@@ -285,6 +293,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             biased;
             report = &mut attempt => return Some(report),
             () = time_is_up => {}
+            _ = withdrawn.wait_for(|gone| work.leases.iter().any(|held| gone.contains(&held.token)))
+                => {}
         }
         let is_ours = matches!(work.kind, Kind::Remote) && !work.job.ending.may_be_sent();
         if is_ours { None } else { Some(attempt.await) }
@@ -325,12 +335,35 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
     }
 
-    // An administrator may have removed a message since it was claimed.
-    async fn leave_lost_leases(&self, work: &mut Work) {
-        if work.claimed.elapsed() >= SURELY_HELD {
-            let tokens: Vec<LeaseToken> = work.leases.iter().map(|held| held.token).collect();
-            work.leave(&self.leases.renew(&tokens).await);
+    // An administrator may have removed or held a message since it was claimed.
+    async fn leave_withdrawn(&self, work: &mut Work) {
+        let tokens: Vec<LeaseToken> = work.leases.iter().map(|held| held.token).collect();
+        let renewed = self.leases.renew(&tokens).await;
+        self.settler.return_some(work.withdraw(&renewed, self.now()));
+    }
+
+    // What was held or removed leaves the lines at once, and what is under way is broken off
+    // as far as no peer can have it. Of many such changes in a row this takes note together.
+    async fn heed_edits(&self, (seen, looked): &mut (u64, Instant)) {
+        let edits = self.wiring.work.edits();
+        if edits == *seen || looked.elapsed() < POLL {
+            return;
         }
+        (*seen, *looked) = (edits, Instant::now());
+        let renewed = self.leases.renew_all().await;
+        let [lost, held] = [renewed.lost, renewed.held].map(HashSet::from_iter);
+        let (now, mut returned) = (self.now(), Vec::new());
+        self.lines.lock().schedule.retain(|work| {
+            let of = |some: &HashSet<LeaseToken>| {
+                let tokens = work.leases.iter().map(|held| held.token);
+                tokens.filter(|token| some.contains(token)).collect()
+            };
+            let own = Renewed { lost: of(&lost), held: of(&held) };
+            returned.extend(work.withdraw(&own, now));
+            !work.leases.is_empty()
+        });
+        self.leases.withdrawn.send_replace(lost.into_iter().chain(held).collect());
+        self.settler.return_some(returned);
     }
 
     // An administrator may have paused its destination since it was claimed.
@@ -341,7 +374,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         let now = self.now();
         let from = work.job.reverse_path.clone();
-        let waits = |domain: &Domain| {
+        let waits = |_: &LeaseToken, domain: &Domain| {
             let (_, until) = orders.pause_of(&from, domain, now)?;
             Some(until.unwrap_or_else(|| now.after(PAUSED)))
         };
@@ -355,7 +388,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return;
         }
         let now = self.now();
-        self.settler.return_some(work.take_waiting(|_| Some(now)));
+        self.settler.return_some(work.take_waiting(|_, _| Some(now)));
     }
 
     // Others may have sent what its source may send today.
@@ -364,7 +397,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         if work.leases.is_empty() || self.sources.begin(&work.job.plan, work.job.id, nodes, now) {
             return;
         }
-        self.settler.return_some(work.take_waiting(|_| Some(now)));
+        self.settler.return_some(work.take_waiting(|_, _| Some(now)));
     }
 
     // A clock that went back would leave mail waiting until it has caught up.

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use foldhash::HashMap;
 use puerto_smtp::Domain;
 use puerto_spool::clock::Clock;
-use puerto_spool::{Timestamp, Work};
+use puerto_spool::{MessageId, Timestamp, Work};
 use tokio::time::Instant;
 
 use super::lines::Lines;
@@ -50,8 +51,23 @@ pub struct Lane {
     pub failures: u32,
     /// Messages an hour at most, where that is bounded: as ordered, or as it asked for less.
     pub per_hour: Option<u64>,
+    /// That is the rate of all destinations together (`delivery.rate_in_all`).
+    pub in_all: bool,
     /// Why it is out of reach, parked or slowed, or has no place.
     pub reason: Option<Cause>,
+}
+
+/// A rate for which mail waits in line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The destination.
+    pub name: String,
+    /// Messages an hour at most.
+    pub per_hour: u64,
+    /// That is the rate of all destinations together (`delivery.rate_in_all`).
+    pub in_all: bool,
+    /// When the first in its line goes.
+    pub next: Timestamp,
 }
 
 /// A pause that a destination asked for.
@@ -123,6 +139,37 @@ impl Lanes {
         Some(Park { name: key.to_string(), until, reason })
     }
 
+    /// The domains of which mail waits for the end of a pause, with that.
+    pub fn parks(&self) -> HashMap<Domain, Timestamp> {
+        let Some(Running { lines, clock, .. }) = self.0.get() else { return HashMap::default() };
+        let (now, time) = (Instant::now(), clock.now());
+        let standing = lines.lock();
+        let parks = standing.schedule.parks();
+        parks.map(|(d, until)| (d.clone(), time.after(until.duration_since(now)))).collect()
+    }
+
+    /// The rates for which mail waits in line, by message and the recipient's place in its
+    /// envelope.
+    pub fn turns(&self) -> HashMap<(MessageId, u32), Arc<Turn>> {
+        let Some(Running { lines, clock, .. }) = self.0.get() else { return HashMap::default() };
+        let (now, time) = (Instant::now(), clock.now());
+        let standing = lines.lock();
+        let mut turns = HashMap::default();
+        for paced in standing.schedule.paced(now) {
+            let turn = Arc::new(Turn {
+                name: paced.key.to_string(),
+                per_hour: whole(paced.per_hour),
+                in_all: paced.in_all,
+                next: time.after(paced.next.duration_since(now)),
+            });
+            for work in paced.work {
+                let recipients = work.job.recipients.iter();
+                turns.extend(recipients.map(|r| ((work.job.id, r.index), Arc::clone(&turn))));
+            }
+        }
+        turns
+    }
+
     /// Those about which there is something to say, the busiest first.
     pub fn look(&self) -> Vec<Lane> {
         let Some(Running { lines, clock, .. }) = self.0.get() else { return Vec::new() };
@@ -144,9 +191,8 @@ impl Lanes {
                 (None, None, None) => LaneState::Open,
             },
             failures: line.outage.map_or(0, |(failures, _)| failures),
-            // Between none and a count of messages: the conversion cannot go wrong.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            per_hour: line.per_hour.map(|rate| rate.clamp(0.0, 1e12).round() as u64),
+            per_hour: line.per_hour.map(whole),
+            in_all: line.in_all,
             reason: line.reason.map(|ground| ground.outcome.cause.clone()),
         });
         let mut lanes: Vec<Lane> = lanes.collect();
@@ -154,6 +200,12 @@ impl Lanes {
         lanes.sort_by_key(|lane| std::cmp::Reverse((lane.open, lane.waiting)));
         lanes
     }
+}
+
+// Between none and a count of messages: the conversion cannot go wrong.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(rate: f64) -> u64 {
+    rate.clamp(0.0, 1e12).round() as u64
 }
 
 impl std::fmt::Debug for Lanes {

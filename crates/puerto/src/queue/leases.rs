@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foldhash::HashMap;
-use puerto_spool::{Lease, LeaseToken};
+use foldhash::{HashMap, HashSet};
+use puerto_spool::{Lease, LeaseToken, Renewed};
+use tokio::sync::watch;
 
 /// How long a lease holds without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(600);
@@ -13,6 +14,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(600);
 pub(super) struct Leases {
     work: Arc<dyn puerto_spool::Work>,
     held: Mutex<Held>,
+    /// Those that were held back or lost when it was last looked: of what is under way by
+    /// them, as much as can be is broken off.
+    pub(super) withdrawn: watch::Sender<HashSet<LeaseToken>>,
 }
 
 #[derive(Default)]
@@ -24,7 +28,7 @@ struct Held {
 impl Leases {
     /// None yet.
     pub(super) fn new(work: Arc<dyn puerto_spool::Work>) -> Self {
-        Self { work, held: Mutex::default() }
+        Self { work, held: Mutex::default(), withdrawn: watch::Sender::default() }
     }
 
     /// How many recipients are leased.
@@ -50,20 +54,21 @@ impl Leases {
     }
 
     /// Keeps all of them.
-    pub(super) async fn renew_all(&self) {
+    pub(super) async fn renew_all(&self) -> Renewed {
         let tokens: Vec<LeaseToken> = self.held().recipients_of.keys().copied().collect();
-        if !tokens.is_empty() {
-            self.renew(&tokens).await;
-        }
+        self.renew(&tokens).await
     }
 
-    /// Keeps some; returns those that were lost: an administrator may have removed the
-    /// message, or another node may have it.
-    pub(super) async fn renew(&self, tokens: &[LeaseToken]) -> Vec<LeaseToken> {
+    /// Keeps some, and tells which are lost or of held messages: an administrator may have
+    /// removed or held the message, or another node may have it.
+    pub(super) async fn renew(&self, tokens: &[LeaseToken]) -> Renewed {
+        if tokens.is_empty() {
+            return Renewed::default();
+        }
         // A store that gives no answer says nothing of them; the settlement will tell.
-        let lost = self.work.renew(tokens, LEASE).await.unwrap_or_default();
-        lost.iter().for_each(|token| self.release(token));
-        lost
+        let renewed = self.work.renew(tokens, LEASE).await.unwrap_or_default();
+        renewed.lost.iter().for_each(|token| self.release(token));
+        renewed
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

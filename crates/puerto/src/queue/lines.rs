@@ -21,6 +21,8 @@ pub(super) struct Lines {
     /// The last task has ended.
     pub(super) idle: Notify,
     pub(super) stopping: watch::Sender<bool>,
+    /// Another configuration holds: whoever waits for a time looks again whether it is that.
+    pub(super) moved: watch::Sender<()>,
 }
 
 /// What stands there.
@@ -49,6 +51,7 @@ impl Lines {
             tasks: AtomicUsize::new(0),
             idle: Notify::new(),
             stopping: watch::channel(false).0,
+            moved: watch::channel(()).0,
         })
     }
 

@@ -44,7 +44,7 @@ use crate::route::Router;
 use crate::telemetry::{Event, MailLog};
 
 pub use carrier::{Carrier, Crew};
-pub use lanes::{Lane, LaneState, Lanes, Park};
+pub use lanes::{Lane, LaneState, Lanes, Park, Turn};
 pub use rescue::Standing;
 pub use sources::WarmUp;
 

@@ -43,6 +43,8 @@ pub(super) struct Pace {
     ordered: Option<Duration>,
     found: Option<Found>,
     next: Option<Instant>,
+    /// From when that is counted, where it is by the rate: when the last went.
+    last: Option<Instant>,
     meter: Meter,
 }
 
@@ -120,12 +122,25 @@ impl Meter {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { ordered: None, found: None, next: None, meter: Meter::default() }
+        Self { ordered: None, found: None, next: None, last: None, meter: Meter::default() }
     }
 
-    /// At most so often, from now on.
+    /// At most so often, from now on. Whoever waits by another rate waits no longer, and no
+    /// shorter, than by this one; a rest after a complaint stays.
     pub(super) fn order(&mut self, interval: Option<Duration>) {
-        self.ordered = interval;
+        if std::mem::replace(&mut self.ordered, interval) == interval {
+            return;
+        }
+        if let Some(last) = self.last {
+            self.next = self.interval(last).map(|interval| last + interval);
+        }
+    }
+
+    // From one message to the next, by what is ordered and what was found out.
+    fn interval(&self, now: Instant) -> Option<Duration> {
+        let found = self.found.and_then(|found| found.rate(now));
+        let found = found.map(|rate| Duration::from_secs_f64(1.0 / rate));
+        found.into_iter().chain(self.ordered).max()
     }
 
     /// When the next message may go, if not now.
@@ -135,18 +150,11 @@ impl Pace {
 
     /// One goes.
     pub(super) fn started(&mut self, now: Instant) {
-        let found = self.found.and_then(|found| found.rate(now));
-        let found = found.map(|rate| Duration::from_secs_f64(1.0 / rate));
-        let interval = match (found, self.ordered) {
-            (Some(found), Some(ordered)) => found.max(ordered),
-            (Some(interval), None) | (None, Some(interval)) => interval,
-            (None, None) => {
-                self.next = None;
-                return;
-            }
-        };
-        let from = self.next.filter(|next| *next + interval > now).unwrap_or(now);
-        self.next = Some(from + interval);
+        let interval = self.interval(now);
+        let goes_on = |next: &Instant| interval.is_some_and(|interval| *next + interval > now);
+        let from = self.next.filter(goes_on).unwrap_or(now);
+        self.last = Some(from);
+        self.next = interval.map(|interval| from + interval);
     }
 
     /// It was taken.
@@ -196,6 +204,7 @@ impl Pace {
             taken: 0.0,
         });
         self.next = Some(now + rest);
+        self.last = None;
     }
 
     /// Messages an hour at most, where that is less than all.
@@ -222,9 +231,28 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// At most so often, from now on.
-    pub(super) fn order(&mut self, interval: Option<Duration>) {
-        self.interval = interval;
+    /// At most so often, from now on. Says whether that is another rate than before: turns
+    /// that nobody has had yet are to be taken anew then.
+    pub(super) fn order(&mut self, interval: Option<Duration>, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.interval, interval);
+        if before == interval {
+            return false;
+        }
+        // The last that was had.
+        let mut last = self.next;
+        while let (Some(turn), Some(before)) = (last, before.filter(|before| !before.is_zero())) {
+            last = turn.checked_sub(before);
+            if turn <= now + before {
+                break;
+            }
+        }
+        self.next = last.zip(interval).map(|(last, interval)| last + interval);
+        true
+    }
+
+    /// Messages an hour at most, where that is ordered.
+    pub(super) fn per_hour(&self) -> Option<f64> {
+        self.interval.map(|interval| 3600.0 / interval.as_secs_f64().max(0.001))
     }
 
     /// Whose turn comes next, and when: they have it whether they take it or not.
@@ -348,10 +376,34 @@ mod tests {
     fn turns_are_had_one_after_the_other() {
         let (mut turns, now) = (Turns::default(), Instant::now());
         assert_eq!(turns.take(now), None);
-        turns.order(Some(SECOND));
+        assert!(turns.order(Some(SECOND), now));
         let had: Vec<_> = (0..3).filter_map(|_| turns.take(now)).collect();
         assert_eq!(had, [now, now + SECOND, now + SECOND * 2]);
         let later = now + SECOND * 60;
         assert_eq!(turns.take(later), Some(later));
+    }
+
+    #[test]
+    fn another_rate_moves_what_waits_and_not_what_has_gone() {
+        let now = Instant::now();
+        for (other, due) in [(None, None), (Some(60), Some(60)), (Some(1200), Some(1200))] {
+            let mut pace = Pace::new();
+            pace.order(Some(SECOND * 600));
+            pace.started(now);
+            pace.order(other.map(|seconds| SECOND * seconds));
+            assert_eq!(pace.wait(now), due.map(|seconds| now + SECOND * seconds));
+            // Three turns were taken; the first alone was had.
+            let mut turns = Turns::default();
+            turns.order(Some(SECOND * 600), now);
+            let _: Vec<_> = (0..3).map(|_| turns.take(now)).collect();
+            let later = now + SECOND;
+            assert!(turns.order(other.map(|seconds| SECOND * seconds), later));
+            assert!(!turns.order(other.map(|seconds| SECOND * seconds), later));
+            assert_eq!(turns.take(later), due.map(|seconds| now + SECOND * seconds));
+        }
+        let mut pace = Pace::new();
+        pace.complained(now, SECOND * 60, None);
+        pace.order(Some(SECOND));
+        assert_eq!(pace.wait(now), Some(now + SECOND * 15), "a rest is not by the rate");
     }
 }

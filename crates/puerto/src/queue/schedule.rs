@@ -68,10 +68,24 @@ pub(super) struct Line<'a, R> {
     pub(super) park: Option<Option<Instant>>,
     /// Messages an hour at most, where that is bounded.
     pub(super) per_hour: Option<f64>,
+    /// That is the rate of all that take turns, together.
+    pub(super) in_all: bool,
     /// Others hold the places that it may have; it is asked for again then.
     pub(super) crowded_until: Option<Instant>,
     /// Why it is out of reach, parked or slowed, or has no place.
     pub(super) reason: Option<&'a R>,
+}
+
+/// Work that waits in line for a rate.
+pub(super) struct Paced<'a, W> {
+    pub(super) key: &'a DestinationKey,
+    /// When the first of it goes.
+    pub(super) next: Instant,
+    /// Messages an hour at most.
+    pub(super) per_hour: f64,
+    /// That is the rate of all that take turns, together.
+    pub(super) in_all: bool,
+    pub(super) work: Vec<&'a W>,
 }
 
 /// How much a destination may have at best.
@@ -161,6 +175,16 @@ impl<W, R> Destination<W, R> {
         self.turn
     }
 
+    // When the next goes, and how many an hour may, where it is a rate that it waits for, and
+    // whether that is the rate of all.
+    fn waits_for_rate(&self, turns: &Turns, now: Instant) -> Option<(Instant, f64, bool)> {
+        let is_open = self.shape.outage().is_none() && self.shape.park().is_none();
+        match self.shape.permit(now, self.running, self.ceiling) {
+            Permit::Wait(next) if is_open => Some((next, self.shape.per_hour(now)?, false)),
+            _ => Some((self.turn.filter(|turn| *turn > now)?, turns.per_hour()?, true)),
+        }
+    }
+
     // Why there is no place, if there was none a moment ago.
     fn crowded(&self, now: Instant) -> Option<Arc<R>> {
         let (until, reason) = self.crowded.as_ref()?;
@@ -220,8 +244,10 @@ impl<W: Schedulable, R> Schedule<W, R> {
     }
 
     /// All destinations that take turns together get one job in such a time at most.
-    pub(super) fn order(&mut self, interval: Option<Duration>) {
-        self.turns.order(interval);
+    pub(super) fn order(&mut self, interval: Option<Duration>, now: Instant) {
+        if self.turns.order(interval, now) {
+            self.destinations.values_mut().for_each(|destination| destination.turn = None);
+        }
     }
 
     /// Queues work for a destination within bounds. Says whether the caller is to start a
@@ -362,6 +388,24 @@ impl<W: Schedulable, R> Schedule<W, R> {
         })
     }
 
+    /// The domains whose mail pauses keep waiting, and until when.
+    pub(super) fn parks(&self) -> impl Iterator<Item = (&Domain, Instant)> {
+        self.destinations.values().flat_map(|destination| {
+            let until = destination.shape.park().flatten();
+            until
+                .into_iter()
+                .flat_map(move |until| destination.parked.iter().map(move |d| (d, until)))
+        })
+    }
+
+    /// What waits in line for a rate.
+    pub(super) fn paced(&self, now: Instant) -> impl Iterator<Item = Paced<'_, W>> {
+        self.destinations.iter().filter_map(move |(key, destination)| {
+            let (next, per_hour, in_all) = destination.waits_for_rate(&self.turns, now)?;
+            Some(Paced { key, next, per_hour, in_all, work: destination.work().collect() })
+        })
+    }
+
     /// A worker is gone, for whatever reason.
     pub(super) fn worker_left(&mut self, key: &DestinationKey) {
         if let Some(destination) = self.destinations.get_mut(key) {
@@ -387,6 +431,13 @@ impl<W: Schedulable, R> Schedule<W, R> {
             .values_mut()
             .flat_map(|destination| destination.queues_mut().into_iter().flat_map(|q| q.drain(..)))
             .collect()
+    }
+
+    /// Keeps of all work that has not been started what this keeps.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&mut W) -> bool) {
+        for destination in self.destinations.values_mut() {
+            destination.queues_mut().into_iter().for_each(|queue| queue.retain_mut(&mut keeps));
+        }
     }
 
     /// Whether a destination's queue stands: as many wait in it as need be to go on when
@@ -436,6 +487,9 @@ impl<W: Schedulable, R> Schedule<W, R> {
             let crowded = destination.crowded.as_ref().filter(|(until, _)| now < *until);
             let (outage, park) = (destination.shape.outage(), destination.shape.park());
             let is_slowed = destination.shape.is_slowed(now);
+            let own = destination.shape.per_hour(now);
+            let of_all = self.turns.per_hour().filter(|_| destination.takes_turns);
+            let in_all = of_all.is_some_and(|all| own.is_none_or(|own| all < own));
             Line {
                 key: key.clone(),
                 waiting: destination.work().map(W::recipients).sum(),
@@ -444,7 +498,8 @@ impl<W: Schedulable, R> Schedule<W, R> {
                 ceiling: destination.ceiling,
                 outage,
                 park,
-                per_hour: destination.shape.per_hour(now),
+                per_hour: if in_all { of_all } else { own },
+                in_all,
                 crowded_until: crowded.map(|(until, _)| *until),
                 reason: match outage.is_some() || park.is_some() || is_slowed {
                     true => destination.reason.as_deref(),

@@ -126,22 +126,27 @@ impl Sources {
         {
             return Ok(plan);
         }
-        let mut full = None;
+        let (mut full, mut first) = (None, None::<(Date, &Source)>);
         for source in sound {
             let limit = limit_on(source, today, nodes);
-            if limit.is_some_and(|limit| state.used(&source.name, &direct.key.0) >= limit) {
+            if let Some(begins) = source.begins.filter(|begins| *begins > today) {
+                first = first.filter(|(day, _)| *day <= begins).or(Some((begins, source)));
+            } else if limit.is_some_and(|limit| state.used(&source.name, &direct.key.0) >= limit) {
                 full = full.or(limit.map(|limit| (source, limit)));
             } else if let Some(plan) = state.plan_by(direct, source, avoided.as_ref()) {
                 return Ok(plan);
             }
         }
-        let cause = match full {
-            Some((source, most)) => Cause::WarmUp {
+        let cause = match (full, first) {
+            (Some((source, most)), _) => Cause::WarmUp {
                 source: source.name.clone(),
                 provider: direct.key.to_string(),
                 most: most.into(),
             },
-            None => Cause::NoSource { destination: direct.key.to_string() },
+            (None, Some((begins, source))) => {
+                Cause::NotBegun { source: source.name.clone(), begins: begins.to_string() }
+            }
+            (None, None) => Cause::NoSource { destination: direct.key.to_string() },
         };
         Err(RouteFailure { code: EnhancedCode::new(4, 4, 3), cause })
     }
@@ -243,12 +248,17 @@ impl Sources {
     }
 }
 
-/// Whether this waits for the next day, and until when: some time after midnight in UTC.
+/// Whether this waits for the next day, or for that on which an address begins, and until when:
+/// some time after midnight in UTC.
 pub(super) fn next_day(outcome: &Outcome, now: Timestamp, dice: u64) -> Option<Timestamp> {
-    if !matches!(outcome.cause, Cause::WarmUp { .. }) {
-        return None;
-    }
-    let left = DAY - now.as_millis().rem_euclid(DAY);
+    let left = match &outcome.cause {
+        Cause::WarmUp { .. } => DAY - now.as_millis().rem_euclid(DAY),
+        Cause::NotBegun { begins, .. } => {
+            let begins = begins.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+            begins.timestamp().as_millisecond().saturating_sub(now.as_millis())
+        }
+        _ => return None,
+    };
     let left = u64::try_from(left).unwrap_or_default() + dice % SPREAD;
     Some(now.after(Duration::from_millis(left)))
 }

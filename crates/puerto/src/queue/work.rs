@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use puerto_smtp::Domain;
 use puerto_spool::{
-    Disposition, Lease, LeaseToken, LeasedRecipient, Origin, Settlement, Timestamp,
+    Disposition, Lease, LeaseToken, LeasedRecipient, Origin, Renewed, Settlement, Timestamp,
 };
 use tokio::time::Instant;
 
@@ -117,17 +117,27 @@ impl Work {
         DestinationKey(format!("{USERS}{}", lanes.join(",")).into())
     }
 
-    /// Takes out the leases of a domain that is to wait, to be returned at that time.
+    /// Leaves out the leases that are lost, and takes out those of held messages, to be
+    /// returned.
+    pub(super) fn withdraw(&mut self, renewed: &Renewed, now: Timestamp) -> Vec<Settlement> {
+        self.leave(&renewed.lost);
+        if renewed.held.is_empty() {
+            return Vec::new();
+        }
+        self.take_waiting(|token, _| renewed.held.contains(token).then_some(now))
+    }
+
+    /// Takes out the leases, each of one domain, that are to wait, to be returned at that time.
     pub(super) fn take_waiting(
         &mut self,
-        until: impl Fn(&Domain) -> Option<Timestamp>,
+        until: impl Fn(&LeaseToken, &Domain) -> Option<Timestamp>,
     ) -> Vec<Settlement> {
         let mut recipients = self.job.recipients.iter();
         let mut waiting = Vec::new();
         for held in &self.leases {
             let own: Vec<_> = recipients.by_ref().take(held.recipients).collect();
             let first = own.first().map(|first| first.recipient.address.domain());
-            if let Some(due) = first.and_then(&until) {
+            if let Some(due) = first.and_then(|domain| until(&held.token, domain)) {
                 let returned =
                     |leased: &&LeasedRecipient| (leased.index, Disposition::Returned(due));
                 let dispositions = own.iter().map(returned).collect();

@@ -231,7 +231,7 @@ fn a_summary_says_what_waits_for_whom_and_why() {
     machine.put("", &["d@example.org"]);
     let summary = machine.ok(&["queue", "summary"]);
     for part in [
-        "Messages: 2 (0 held), recipients: 3 (0 being sent), 40 B\n",
+        "Messages: 2 (0 held), recipients: 3 (0 being sent or in line), 40 B\n",
         "An attempt is due now.",
         "mailbox-full 2",
         "not-tried",

@@ -143,7 +143,7 @@ fn what_a_node_had_that_is_not_heard_of_is_anothers_and_its_fence_keeps_it_out()
     assert!(claim(&two).is_empty(), "it is another's");
     wire.cut();
     until("it knows by itself", || {
-        !one.renew(&[lease.token], Duration::from_secs(60)).wait().unwrap().is_empty()
+        !one.renew(&[lease.token], Duration::from_secs(60)).wait().unwrap().lost.is_empty()
     });
     assert!(claim(&one).is_empty(), "it begins nothing");
     assert!(matches!(one.draft().map(drop), Err(SpoolError::ReadOnly(_))));
@@ -183,7 +183,7 @@ fn a_node_that_was_away_while_nobody_missed_it_has_lost_nothing() {
     let lease = lease(&one);
     wire.cut();
     until("it knows by itself", || {
-        !one.renew(&[lease.token], Duration::from_secs(60)).wait().unwrap().is_empty()
+        !one.renew(&[lease.token], Duration::from_secs(60)).wait().unwrap().lost.is_empty()
     });
     let settled = one.settle(vec![alike(&lease, &delivered())]);
     wire.mend();

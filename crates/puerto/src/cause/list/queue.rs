@@ -39,6 +39,9 @@ macro_rules! queue {
             WarmUp { source: String, provider: String, most: u64 } = "queue.warm-up"
                 ["the new address {source} has sent {provider} the {most} messages of this day of its plan, and no other may carry this; it goes on tomorrow",
                  "la dirección nueva {source} ya ha enviado a {provider} los {most} mensajes que su plan da para hoy, y ninguna otra puede llevar este; sigue mañana"];
+            NotBegun { source: String, begins: String } = "queue.not-begun"
+                ["the new address {source} begins to send on {begins} (`begins` of its [[source]]), and no other may carry this",
+                 "la dirección nueva {source} empieza a enviar el {begins} (`begins` de su [[source]]), y ninguna otra puede llevar esto"];
             NoSource { destination: String } = "queue.no-source"
                 ["none of the addresses that may carry this reaches {destination}: they have another address family (IPv4, IPv6) than its hosts",
                  "ninguna de las direcciones que pueden llevar esto alcanza {destination}: son de otra familia (IPv4, IPv6) que sus máquinas"];

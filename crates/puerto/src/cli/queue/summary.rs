@@ -37,9 +37,9 @@ const COARSE: [(&str, usize); 4] = [("<1h", 0), ("<1d", 3), ("<3d", 6), ("3d+", 
 
 const EMPTY: Text = Text::new("The queue is empty.", "La cola está vacía.");
 const TOTAL: Text = Text::new(
-    "Messages: {messages} ({held} held), recipients: {recipients} ({active} being sent), {size}",
-    "Mensajes: {messages} ({held} retenidos), destinatarios: {recipients} ({active} enviándose), \
-     {size}",
+    "Messages: {messages} ({held} held), recipients: {recipients} ({active} being sent or in line), {size}",
+    "Mensajes: {messages} ({held} retenidos), destinatarios: {recipients} ({active} enviándose o en \
+     turno), {size}",
 );
 const OLDEST: Text = Text::new("The oldest came {ago} ago.", "El más antiguo llegó hace {ago}.");
 const NEXT: Text =
@@ -65,7 +65,7 @@ const SINCE: Text = Text::new("FOR", "DESDE HACE");
 const LOOKS: Text = Text::new("LOOKS AGAIN", "VUELVE A MIRAR");
 const ALL_DESTINATIONS: Text = Text::new("(all destinations)", "(todos los destinos)");
 const HELD: Text = Text::new("held {count}", "retenidos {count}");
-const ACTIVE: Text = Text::new("being sent {count}", "enviándose {count}");
+const ACTIVE: Text = Text::new("being sent or in line {count}", "enviándose o en turno {count}");
 const OTHERS: Text = Text::new("(other domains)", "(otros dominios)");
 const MORE: Text = Text::new(
     "… and {count} destinations more: `--all` shows them",
@@ -112,6 +112,10 @@ const CANARY: Text = Text::new(
 const PACED: Text = Text::new(
     "open, {count} messages an hour at most",
     "abierta, como mucho {count} mensajes por hora",
+);
+const PACED_IN_ALL: Text = Text::new(
+    "open, {count} messages an hour at most together with all other destinations (`rate_in_all`)",
+    "abierta, como mucho {count} mensajes por hora junto con todos los demás destinos (`rate_in_all`)",
 );
 const NO_PLACE: Text = Text::new(
     "others hold the connections that it may have",
@@ -315,6 +319,9 @@ pub(crate) fn lane_row(lane: &LaneView, now: Timestamp, language: Language) -> [
     let span = lane.until.as_ref().and_then(|until| from_now(until, now));
     let state = match (lane.state, span) {
         (LaneWord::Open, _) => match lane.per_hour {
+            Some(count) if lane.in_all => {
+                PACED_IN_ALL.with(language, &[("count", &count.to_string())])
+            }
             Some(count) => PACED.with(language, &[("count", &count.to_string())]),
             None => TAKES.of(language).to_owned(),
         },

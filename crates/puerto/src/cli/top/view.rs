@@ -37,8 +37,8 @@ const RATES: Text = Text::new(
     "por segundo: aceptados {accepted}  entregados {delivered}  aplazados {deferred}  devueltos {bounced}  rechazados {rejected}",
 );
 const QUEUE: Text = Text::new(
-    "queue: {messages} messages, {recipients} recipients, {active} being sent, {held} messages held, {size}, oldest {oldest}, next {next}",
-    "cola: {messages} mensajes, {recipients} destinatarios, {active} enviándose, {held} mensajes retenidos, {size}, el más antiguo {oldest}, próximo {next}",
+    "queue: {messages} messages, {recipients} recipients, {active} being sent or in line, {held} messages held, {size}, oldest {oldest}, next {next}",
+    "cola: {messages} mensajes, {recipients} destinatarios, {active} enviándose o en turno, {held} mensajes retenidos, {size}, el más antiguo {oldest}, próximo {next}",
 );
 const REFUSING: Text = Text::new("no mail is taken: {why}", "no se acepta correo: {why}");
 const NODES: Text = Text::new("nodes: ", "nodos: ");
@@ -418,6 +418,7 @@ mod tests {
             ceiling: 20,
             failures: 3,
             per_hour: None,
+            in_all: false,
             until: Some("2026-11-24T12:02:00Z".to_owned()),
             reason: None,
             cause: None,
@@ -490,7 +491,7 @@ mod tests {
         for part in [
             "puerto top mail.example.com 12:00:00 q quit",
             "accepted 12.5 delivered 0.0 deferred 150 bounced 0.0",
-            "queue: 1005 messages, 1005 recipients, 1 being sent",
+            "queue: 1005 messages, 1005 recipients, 1 being sent or in line",
             "oldest 2d, next 0s",
             "example.net 1000 1 60m 10m greylisted 1000",
             "greylisted 0 ",

@@ -383,9 +383,10 @@ fn attempts(page: &mut Page, recipient: &Recipient<'_>, is_held: bool, manner: &
     if let Some(queued) = recipient.queued.filter(|queued| queued.state != State::Done && !is_held)
     {
         let now = match (queued.state, &queued.next_attempt) {
-            (State::Sending, _) => {
-                Text::new("being sent now", "enviándose ahora").of(language).to_owned()
-            }
+            (State::Sending, _) => match &queued.turn {
+                Some(turn) => print::in_turn(turn, manner.now, language),
+                None => Text::new("being sent now", "enviándose ahora").of(language).to_owned(),
+            },
             _ if queued.paused.is_some() => {
                 let number = queued.paused.unwrap_or_default().to_string();
                 PAUSED.with(language, &[("number", &number)])

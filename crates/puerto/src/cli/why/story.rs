@@ -226,7 +226,8 @@ impl<'a> Story<'a> {
     pub(super) fn is_being_sent(&self) -> bool {
         let recipients = self.queued.map(|queued| queued.recipients.as_slice());
         let recipients = recipients.unwrap_or_default();
-        recipients.iter().any(|recipient| recipient.state == State::Sending)
+        let is_at_it = |one: &RecipientView| one.state == State::Sending && one.turn.is_none();
+        recipients.iter().any(is_at_it)
             && !recipients.iter().any(|recipient| recipient.state == State::Waiting)
     }
 

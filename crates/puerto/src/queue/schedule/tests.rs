@@ -194,7 +194,7 @@ async fn a_pause_gives_back_what_waits_and_ends_with_one() {
 #[tokio::test(start_paused = true)]
 async fn a_rate_for_all_is_shared_out_among_those_that_take_turns() {
     let mut schedule = Schedule::<Item, ()>::new();
-    schedule.order(Some(Duration::from_secs(1)));
+    schedule.order(Some(Duration::from_secs(1)), Instant::now());
     let bounds = Bounds { takes_turns: true, ..Bounds::of(20) };
     for name in ["a", "b", "c"] {
         for number in 0..100 {

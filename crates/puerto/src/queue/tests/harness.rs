@@ -260,8 +260,11 @@ impl Work for Stubborn {
     fn claim(&self, request: &ClaimRequest) -> Answer<Claimed> {
         self.inner.claim(request)
     }
-    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed> {
         self.inner.renew(leases, hold)
+    }
+    fn edits(&self) -> u64 {
+        self.inner.edits()
     }
     fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {
         if self.full.load(Ordering::SeqCst) {
@@ -300,7 +303,7 @@ pub(super) struct World {
     pub(super) dns: Arc<TestDns>,
     /// With places, hosts that are called silent take one and say nothing.
     pub(super) places: Option<Places>,
-    config: Live,
+    pub(super) config: Live,
     pub(super) wake: Wake,
     pub(super) orders: Orders,
     pub(super) lanes: Lanes,
@@ -483,6 +486,12 @@ impl World {
         self.wake.expect_retry();
         let ids: Vec<MessageId> = self.entries().iter().map(|entry| entry.id).collect();
         drop(self.spool.inner.edit(&ids, Edit::Retry));
+        self.wake.wake();
+    }
+
+    /// Changes one as an administrator does.
+    pub(super) fn edit(&self, id: MessageId, edit: Edit) {
+        drop(self.spool.inner.edit(&[id], edit));
         self.wake.wake();
     }
 

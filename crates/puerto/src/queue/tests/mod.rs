@@ -1,6 +1,7 @@
 //! What the queue promises, over a scripted carrier and a paused clock.
 
 mod crowds;
+mod edits;
 mod harness;
 mod parks;
 mod pauses;

@@ -46,6 +46,8 @@ async fn a_pause_spends_no_attempts_and_ends_with_one_canary() {
     assert!(world.lanes.park_of(&Domain::parse("c.test").unwrap()).is_none());
     let untried = world.entries().into_iter().find(|e| e.recipients[0].attempts == 0).unwrap();
     assert_eq!(untried.recipients[0].state, RecipientState::Due(until), "until when it waits");
+    let parks = world.lanes.parks();
+    assert_eq!((parks.len(), parks[&Domain::parse("a.test").unwrap()]), (1, until));
     let line = world.log().into_iter().find(|line| line.contains("asked for a pause")).unwrap();
     assert!(line.contains("said so"), "{line}");
 

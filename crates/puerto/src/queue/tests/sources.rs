@@ -165,6 +165,27 @@ async fn before_its_first_day_an_address_sends_nothing_and_mail_grows_no_older_t
     assert_eq!((world.tries().len(), world.messages()), (0, 0), "it is returned");
 }
 
+// Found by hand: it "has sent the 0 messages of this day of its plan; it goes on tomorrow".
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_first_day_of_an_address_is_told_which_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let later = source("later", |s| s.begins = "2027-01-17".parse().ok());
+    let latest = source("latest", |s| s.begins = "2027-01-18".parse().ok());
+    let world = World::with(config(dir.path(), vec![latest, later]));
+    world.start(|_| all(Sent));
+    let id = world.send(&["user@a.test"]);
+    seconds(60).await;
+    let status = world.state_of(id).remove(0);
+    let text = &status.last().unwrap().text;
+    assert!(text.contains("later begins to send on 2027-01-17"), "{text}");
+    let puerto_spool::RecipientState::Due(due) = status.state else { panic!("{status:?}") };
+    let midnight = UNTIL_MIDNIGHT + DAY;
+    let waits = due.as_millis() / 1000 - 1_800_000_000;
+    assert!((midnight..midnight + 600).contains(&u64::try_from(waits).unwrap()), "{waits}");
+    seconds(2 * DAY).await;
+    assert_eq!((by(&world, "mx.a.test from later"), world.messages()), (1, 0));
+}
+
 // Some addresses have names that lead back to them.
 fn name(world: &mut World, addresses: &[&str]) {
     let table = &mut Arc::get_mut(&mut world.dns).unwrap().table;

@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::cli::output::printable;
 use crate::control::view::{
     AttemptView, Brief, BriefPause, BriefRecipient, MessageView, ParkView, RecipientView, State,
-    WishView,
+    TurnView, WishView,
 };
 use crate::explain;
 use crate::lang::layout;
@@ -176,7 +176,10 @@ fn status(
     let Manner { language, now, .. } = manner;
     let what = match (recipient.state, recipient.next) {
         (State::Done, _) => DONE.of(language).to_owned(),
-        (State::Sending, _) => SENDING.of(language).to_owned(),
+        (State::Sending, _) => match &recipient.turn {
+            Some(turn) => in_turn(turn, now, language),
+            None => SENDING.of(language).to_owned(),
+        },
         (State::Waiting, _) if message.held => match &message.held_for {
             Some(why) => format!("{}: {}", HELD.of(language), reasons.of_kept(why, why)),
             None => HELD.of(language).to_owned(),
@@ -334,7 +337,9 @@ fn story_of(
         .paused
         .filter(|_| state == WAITING)
         .map(|number| PAUSED.with(language, &[("number", &number.to_string())]));
-    let state = paused.as_deref().unwrap_or_else(|| state.of(language));
+    let turn = recipient.turn.as_ref().filter(|_| recipient.state == State::Sending);
+    let said = paused.or_else(|| turn.map(|turn| in_turn(turn, now, language)));
+    let state = said.as_deref().unwrap_or_else(|| state.of(language));
     let values = [("state", state), ("count", &recipient.attempts.to_string())];
     line(Text::new("  State", "  Estado"), &attempts.with(language, &values))?;
     let is_kept = message.held || recipient.paused.is_some();
@@ -418,4 +423,22 @@ pub(crate) fn parked(park: &ParkView, now: Timestamp, language: Language) -> Str
         ("why", why.as_deref().unwrap_or_default()),
     ];
     printable(&text.with(language, &parts))
+}
+
+/// That it waits in line for a rate.
+pub(crate) fn in_turn(turn: &TurnView, now: Timestamp, language: Language) -> String {
+    let text = match turn.in_all {
+        true => Text::new(
+            "in line for {lane}, which goes on {span}: {count} messages an hour at most to all \
+             destinations together (`rate_in_all`)",
+            "en turno para {lane}, que sigue {span}: como mucho {count} mensajes por hora a todos \
+             los destinos juntos (`rate_in_all`)",
+        ),
+        false => Text::new(
+            "in line for {lane}, which goes on {span}: {count} messages an hour at most to it",
+            "en turno para {lane}, que sigue {span}: como mucho {count} mensajes por hora",
+        ),
+    };
+    let (span, count) = (until(&turn.next, now, language), turn.per_hour.to_string());
+    printable(&text.with(language, &[("lane", &turn.lane), ("span", &span), ("count", &count)]))
 }

@@ -71,6 +71,7 @@ fn brief(message: &MessageView) -> Brief<'_> {
         state: recipient.state,
         next: recipient.next_attempt.as_deref().map(millis),
         paused: recipient.paused.map(|number| BriefPause { number, until: None }),
+        turn: recipient.turn.clone(),
         text: recipient.last.as_ref().map(|last| last.text.as_str().into()),
         cause: None,
     });
@@ -203,6 +204,35 @@ fn a_pause_is_shown_in_the_place_of_the_next_try() {
         "State     paused (order 3), failed attempts: 2\n",
     ] {
         assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_rate_that_is_waited_for_is_named_everywhere() {
+    let mut message = message();
+    let waiting = &mut message.recipients[0];
+    (waiting.state, waiting.next_attempt) = (State::Sending, None);
+    let turn = |in_all| TurnView {
+        lane: "mx.example.net".into(),
+        per_hour: 6,
+        in_all,
+        next: "2026-11-24T12:10:00Z".into(),
+    };
+    for (in_all, language, said) in [
+        (false, Language::English, "in line for mx.example.net, which goes on in 10m: 6 messages"),
+        (true, Language::English, "an hour at most to all destinations together (`rate_in_all`)"),
+        (false, Language::Spanish, "en turno para mx.example.net, que sigue en 10m: como mucho 6"),
+        (true, Language::Spanish, "por hora a todos los destinos juntos (`rate_in_all`)"),
+    ] {
+        message.recipients[0].turn = Some(turn(in_all));
+        let manner = Manner { form: Form::Plain, language, now: now() };
+        let mut told = Vec::new();
+        story(&mut told, &message, now(), language).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        let listed = example(&brief(&message), manner);
+        for text in [told, listed] {
+            assert!(text.contains(said) && !text.contains("being sent"), "{text}");
+        }
     }
 }
 
