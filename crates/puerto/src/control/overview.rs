@@ -8,7 +8,7 @@ use puerto_smtp::Domain;
 use puerto_spool::{AGES, COLUMNS, Group, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::ordering::{OrderView, Pause, tried_at};
+use super::ordering::{OrderView, Pause};
 use super::view::time;
 use crate::cause::Cause;
 use crate::queue::{Lane, LaneState, Standing, WarmUp};

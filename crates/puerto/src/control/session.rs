@@ -350,9 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         let summary = self
             .blocking(move |shared| operations::change(&shared.context, change, uid, &ids))
             .await;
-        if matches!(change, Change::Retry | Change::Release) {
-            context.wake.wake();
-        }
+        // What was held or removed leaves the lines.
+        context.wake.wake();
         Ok(vec![end(summary?)])
     }
 

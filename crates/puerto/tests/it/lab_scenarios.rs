@@ -64,9 +64,9 @@ const SCENARIOS: &[Row] = &[
         Some("connection-refused"),
     ),
     ("relay-refuses-from", &[], &[], ("refused", "553"), "refused", Some("sender-rejected")),
-    ("dane", &[], &[], ("taken", "250"), "waits", Some("connection-refused")),
-    ("mta-sts", &[], &[], ("taken", "250"), "waits", Some("connection-refused")),
-    ("downgrade", &[], &[], ("waits", "spoke TLS before"), "taken", Some("connection-refused")),
+    ("dane", &[], &[], ("taken", "250"), "waits", Some("tls-required")),
+    ("mta-sts", &[], &[], ("taken", "250"), "waits", Some("tls-required")),
+    ("downgrade", &[], &[], ("waits", "spoke TLS before"), "taken", Some("tls-required")),
 ];
 
 /// As many scenarios are played at the same time.

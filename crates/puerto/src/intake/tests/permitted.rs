@@ -113,7 +113,6 @@ async fn what_only_others_can_read_as_an_author_is_not_sent_by_a_login() {
         // What cannot be read is taken out where an own address stands beside it.
         ("ana@example.com, Jefe <luis@@example.com>", "\r\nFrom: ana@example.com\r\n"),
         ("Ana <ana@example.com>", "From: Ana <ana@example.com>\r\n"),
-        ("Ana P. <ana@example.com>", "From: \"Ana P.\" <ana@example.com>\r\n"),
     ] {
         let header = format!("From: {from}\r\nSubject: x\r\n");
         let (_, stored) = sent(&rig, &ana, "ana@example.com", &header).await.unwrap();

@@ -274,7 +274,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         change: worlds::dane,
         plain: Ending::Waits,
-        class: Some("connection-refused"),
+        class: Some("tls-required"),
         ..HEALTHY
     },
     Scenario {
@@ -288,7 +288,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         stage: Stage { known: worlds::policies, is_trusting: true, ..Stage::USUAL },
         change: worlds::mta_sts,
         plain: Ending::Waits,
-        class: Some("connection-refused"),
+        class: Some("tls-required"),
         ..HEALTHY
     },
     Scenario {
@@ -306,7 +306,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
         options: |options| options.without_tls = &["strict"],
         strict: Ending::Waits,
-        class: Some("connection-refused"),
+        class: Some("tls-required"),
         ..HEALTHY
     },
 ];

@@ -31,6 +31,7 @@ fn message() -> MessageView {
         attempts: 2,
         next_attempt: Some("2026-11-24T12:10:00Z".into()),
         paused: None,
+        turn: None,
         attempts_list: vec![last.clone()],
         last: Some(last),
     };
