@@ -12,8 +12,9 @@ use super::operations::{self, Problem};
 use super::protocol::{ErrorCode, PausedView, Summary};
 use super::server::Context;
 use super::view::time;
-use crate::config::{domain_spellings, same_name};
+use crate::config::domain_spellings;
 use crate::orders::{Order, Standing, What};
+use crate::route;
 use crate::telemetry::Event;
 
 /// Octets of a note.
@@ -169,8 +170,7 @@ pub(super) fn give(
     }
     if let What::Reroute { to, .. } = &what {
         let config = context.config.get();
-        let is_own = |own: &Domain| same_name(&own.to_string(), to);
-        if config.domains.iter().any(is_own) {
+        if Domain::parse(to).is_ok_and(|to| route::is_here(&config, &to)) {
             let text = format!("mail for {to} stays on this server: another way has no effect");
             return Err(Problem(ErrorCode::NoEffect, text));
         }

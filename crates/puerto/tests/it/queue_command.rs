@@ -365,6 +365,11 @@ fn pauses_holds_and_other_ways_are_ordered_shown_and_taken_back() {
     ] {
         assert_eq!(code(&machine.run(wrong)), 2, "{wrong:?}");
     }
+    for own in ["localhost", "LOCALHOST."] {
+        let reroute = [&["queue", "reroute", "--to", own, "--yes"], &via[..]].concat();
+        let told = stderr(&machine.run(&reroute));
+        assert!(told.contains("stays on this server"), "{own}: {told}");
+    }
 }
 
 #[test]
