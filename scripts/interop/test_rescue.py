@@ -131,7 +131,7 @@ def test_each_sender_has_its_address_and_its_name(world):
                                   ("x@news.example.com", "news.example.com", "127.0.0.21"),
                                   ("new@example.com", "new.example.com", "127.0.0.22")]:
         assert came[sender].startswith(f"from {name} ") and f"[{address}]" in came[sender], came
-    puerto.says("the new address later has sent")
+    puerto.says("the new address later begins to send on 2999-01-01")
     shown = json.loads(puerto.command("top", "--json").stdout)["warm_up"]
     assert shown == [{"source": "later", "day": 0, "limit": 0, "sent": 0}], shown
     waits = puerto.command("why", "later@example.com").stdout.decode()

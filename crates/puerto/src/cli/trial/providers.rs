@@ -1,7 +1,5 @@
 //! What the administrator's files of providers would do.
 
-use std::io;
-
 use super::{Means, Trial};
 use crate::config::Config;
 use crate::finding::kinds;
@@ -35,7 +33,8 @@ impl Trial {
                     self.readable(Means::Warns, KEY, &path);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A folder above it may be closed to the server's user, which is told of its files.
+            Err(_) if !folder.exists() => {}
             Err(error) => self.failed(Means::Warns, KEY, &folder.display().to_string(), &error),
         }
         let profiles = config.profiles();
