@@ -82,7 +82,9 @@ pub(super) fn apply(
         Verdict::Foreign if is_passed_on => Verdict::Allowed,
         verdict => verdict,
     };
-    let flaw = |field: &Field<'_>| flaw(field, &judge).filter(|flaw| flaw.counts(is_passed_on));
+    // What was written elsewhere may be as bad as it was there.
+    let counts = |flaw: &Flaw| !is_passed_on || matches!(flaw, Flaw::Address(..));
+    let flaw = |field: &Field<'_>| flaw(field, &judge).filter(counts);
     let refuses = permission.refuses(reverse_path);
     let mut to_rewrite = false;
     for field in &fields {
@@ -138,12 +140,6 @@ enum Flaw {
 }
 
 impl Flaw {
-    /// Whether it counts in a message that is passed on: what was written elsewhere may be
-    /// as bad as it was there.
-    fn counts(&self, is_passed_on: bool) -> bool {
-        !is_passed_on || matches!(self, Self::Address(..))
-    }
-
     fn verdict(&self) -> Verdict {
         match self {
             Self::Address(_, verdict) => *verdict,

@@ -162,6 +162,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             self.heed_directions();
             self.heed_configuration();
             let request = self.request();
+            // What is changed while they are claimed counts as changed afterwards.
+            let edits = self.wiring.work.edits();
             let Claimed { leases, next_due } = self.claimed(&request).await?;
             let is_due = next_due.is_some_and(|due| due <= self.wiring.now());
             let goes_on = match request.limit {
@@ -169,7 +171,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                 _ => is_due && !leases.is_empty(),
             };
             if !leases.is_empty() {
-                self.take(leases);
+                self.take(leases, edits);
             }
             if !goes_on {
                 return next_due;
@@ -280,12 +282,12 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         claimed.ok()
     }
 
-    fn take(self: &Arc<Self>, mut leases: Vec<Lease>) {
+    fn take(self: &Arc<Self>, mut leases: Vec<Lease>, edits: u64) {
         // The leases of one message together, so that they can share a transaction.
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
         // Once more after the claim: it may have brought what was made due meanwhile.
         self.heed_retries();
-        self.leases.add(&leases);
+        self.leases.add(&leases, edits);
         let leases = self.without_paused(leases);
         self.send_on(leases);
     }

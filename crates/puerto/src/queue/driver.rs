@@ -338,6 +338,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     // An administrator may have removed or held a message since it was claimed.
     async fn leave_withdrawn(&self, work: &mut Work) {
         let tokens: Vec<LeaseToken> = work.leases.iter().map(|held| held.token).collect();
+        if self.leases.are_fresh(&tokens) {
+            return;
+        }
         let renewed = self.leases.renew(&tokens).await;
         self.settler.return_some(work.withdraw(&renewed, self.now()));
     }

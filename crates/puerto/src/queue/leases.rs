@@ -6,9 +6,12 @@ use std::time::Duration;
 use foldhash::{HashMap, HashSet};
 use puerto_spool::{Lease, LeaseToken, Renewed};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How long a lease holds without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(600);
+/// For how long after its claim one needs no look at the store, which may be in another process.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// All of them, with the number of recipients that each covers.
 pub(super) struct Leases {
@@ -21,8 +24,15 @@ pub(super) struct Leases {
 
 #[derive(Default)]
 struct Held {
-    recipients_of: HashMap<LeaseToken, usize>,
+    taken: HashMap<LeaseToken, Taken>,
     recipients: usize,
+}
+
+struct Taken {
+    recipients: usize,
+    at: Instant,
+    /// How often an administrator had changed the queue before the claim.
+    edits: u64,
 }
 
 impl Leases {
@@ -36,26 +46,35 @@ impl Leases {
         self.held().recipients
     }
 
-    /// Takes what was claimed.
-    pub(super) fn add(&self, leases: &[Lease]) {
-        let mut held = self.held();
+    /// Takes what was claimed, after so many changes by administrators.
+    pub(super) fn add(&self, leases: &[Lease], edits: u64) {
+        let (mut held, at) = (self.held(), Instant::now());
         for lease in leases {
-            held.recipients_of.insert(lease.token, lease.recipients.len());
-            held.recipients += lease.recipients.len();
+            let recipients = lease.recipients.len();
+            held.taken.insert(lease.token, Taken { recipients, at, edits });
+            held.recipients += recipients;
         }
+    }
+
+    /// Whether all of these are as they were claimed without the store being asked: the claim
+    /// is young, and no administrator has changed anything since.
+    pub(super) fn are_fresh(&self, tokens: &[LeaseToken]) -> bool {
+        let (held, edits) = (self.held(), self.work.edits());
+        let is_fresh = |taken: &Taken| taken.edits == edits && taken.at.elapsed() < FRESH;
+        tokens.iter().all(|token| held.taken.get(token).is_some_and(is_fresh))
     }
 
     /// One is no longer ours.
     pub(super) fn release(&self, token: &LeaseToken) {
         let mut held = self.held();
-        if let Some(recipients) = held.recipients_of.remove(token) {
-            held.recipients -= recipients;
+        if let Some(taken) = held.taken.remove(token) {
+            held.recipients -= taken.recipients;
         }
     }
 
     /// Keeps all of them.
     pub(super) async fn renew_all(&self) -> Renewed {
-        let tokens: Vec<LeaseToken> = self.held().recipients_of.keys().copied().collect();
+        let tokens: Vec<LeaseToken> = self.held().taken.keys().copied().collect();
         self.renew(&tokens).await
     }
 

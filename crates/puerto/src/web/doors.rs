@@ -66,7 +66,7 @@ impl Doors {
     /// Binds what the configuration needs, and no more.
     pub fn open(config: &Config) -> Self {
         let doors = Self::default();
-        doors.house().fit(config);
+        doors.house().fit(config, false);
         doors
     }
 
@@ -74,7 +74,7 @@ impl Doors {
     /// not be bound.
     pub fn reload(&self, config: &Config) -> Vec<String> {
         let mut house = self.house();
-        house.fit(config);
+        house.fit(config, true);
         house.warnings.clone()
     }
 
@@ -109,7 +109,8 @@ impl Doors {
 }
 
 impl House {
-    fn fit(&mut self, config: &Config) {
+    // Who is late has given up root's rights.
+    fn fit(&mut self, config: &Config, is_late: bool) {
         let wanted = wanted(config);
         let wants = |spoken: Spoken, place: SocketAddr| {
             wanted.iter().any(|one| (one.0, one.1) == (spoken, place))
@@ -134,7 +135,6 @@ impl House {
                         door
                     }
                     Err(error) => {
-                        let is_late = self.staff.is_some();
                         self.warnings.push(unbound((place, key), &error, is_late));
                         continue;
                     }
