@@ -1,6 +1,7 @@
 //! What an administrator does while this process has claimed mail: nothing that is held or
 //! removed is sent, wherever it waits, and another rate holds at once.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use puerto_spool::{Edit, MessageId, RecipientState};
@@ -46,6 +47,22 @@ async fn what_is_held_while_it_waits_for_a_rate_is_not_sent_until_it_is_released
         seconds(60).await;
         assert_eq!((sent(&world), world.messages()), (4, 0));
     }
+}
+
+// With a database each question is a round trip and an update, for every message.
+#[tokio::test(start_paused = true)]
+async fn what_goes_out_at_once_is_not_asked_for_again_unless_somebody_changed_the_queue() {
+    let world = World::new();
+    let renewals = || world.spool.renewals.load(SeqCst);
+    world.start(|_| all(Sent));
+    (0..20).for_each(|_| drop(world.send(&["user@a.test"])));
+    seconds(5).await;
+    assert_eq!((sent(&world), renewals()), (20, 0));
+    let slow = rated(|config| config.delivery.rate = THREE_A_MINUTE);
+    slow.start(|_| all(Sent));
+    (0..2).for_each(|_| drop(slow.send(&["user@a.test"])));
+    seconds(60).await;
+    assert_eq!((sent(&slow), slow.spool.renewals.load(SeqCst)), (2, 1), "one stood in line");
 }
 
 #[tokio::test(start_paused = true)]

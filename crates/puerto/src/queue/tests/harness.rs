@@ -254,6 +254,8 @@ impl Carrier for Scripted {
 pub(super) struct Stubborn {
     pub(super) inner: Arc<MemorySpool>,
     pub(super) full: AtomicBool,
+    /// How often it was asked whether leases still stand.
+    pub(super) renewals: AtomicUsize,
 }
 
 impl Work for Stubborn {
@@ -261,6 +263,7 @@ impl Work for Stubborn {
         self.inner.claim(request)
     }
     fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Renewed> {
+        self.renewals.fetch_add(1, Ordering::SeqCst);
         self.inner.renew(leases, hold)
     }
     fn edits(&self) -> u64 {
@@ -348,7 +351,11 @@ impl World {
         let lanes = Lanes::default();
         let inner = Arc::new(MemorySpool::new(Arc::clone(&clock) as Arc<dyn Clock>));
         Self {
-            spool: Arc::new(Stubborn { inner, full: AtomicBool::new(false) }),
+            spool: Arc::new(Stubborn {
+                inner,
+                full: AtomicBool::new(false),
+                renewals: AtomicUsize::new(0),
+            }),
             clock,
             seen: Arc::default(),
             log: Arc::default(),
