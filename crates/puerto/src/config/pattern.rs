@@ -9,12 +9,20 @@ use puerto_smtp::{Address, Domain, LocalPart};
 use super::sender;
 use crate::lang::{Said, said};
 
-/// Addresses: one, some, those of a domain, or all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Addresses: one, some, those of a domain, or all. Two are equal if they mean the same.
+#[derive(Debug, Clone)]
 pub struct AddressPattern {
     written: String,
     kind: Kind,
 }
+
+impl PartialEq for AddressPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl Eq for AddressPattern {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
@@ -80,6 +88,16 @@ impl AddressPattern {
         match &self.kind {
             Kind::Of(local_part, DomainPattern::Is(_)) if !local_part.contains('*') => {
                 Address::parse(&self.written).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Who answers for a domain that is meant whole (RFC 5321 §4.5.1).
+    pub fn postmaster(&self) -> Option<Address> {
+        match &self.kind {
+            Kind::Of(local_part, DomainPattern::Is(domain)) if local_part == "*" => {
+                Address::parse(&format!("postmaster@{domain}")).ok()
             }
             _ => None,
         }

@@ -82,8 +82,8 @@ pub(super) fn apply(
         Verdict::Foreign if is_passed_on => Verdict::Allowed,
         verdict => verdict,
     };
-    // What was written elsewhere may be as bad as it was there.
-    let counts = |flaw: &Flaw| !is_passed_on || matches!(flaw, Flaw::Address(..));
+    // What was written elsewhere may be as bad as it was there, but shows whose it is.
+    let counts = |flaw: &Flaw| !is_passed_on || !matches!(flaw, Flaw::Unreadable(Unread::Name(_)));
     let flaw = |field: &Field<'_>| flaw(field, &judge).filter(counts);
     let refuses = permission.refuses(reverse_path);
     let mut to_rewrite = false;
@@ -136,7 +136,15 @@ enum Flaw {
     /// An address in it that may not be used.
     Address(Address, Verdict),
     /// Something in it that we read no address in, and another program may.
-    Unreadable(String),
+    Unreadable(Unread),
+}
+
+/// What could not be read.
+enum Unread {
+    /// A part of a name beside an address, as where a comma of the name is not quoted.
+    Name(String),
+    /// What may be an address, or all there is.
+    Address(String),
 }
 
 impl Flaw {
@@ -150,7 +158,7 @@ impl Flaw {
     fn text(&self) -> String {
         match self {
             Self::Address(address, _) => address.to_string(),
-            Self::Unreadable(excerpt) => excerpt.clone(),
+            Self::Unreadable(Unread::Name(excerpt) | Unread::Address(excerpt)) => excerpt.clone(),
         }
     }
 
@@ -169,9 +177,16 @@ fn flaw(field: &Field<'_>, judge: &impl Fn(&Address) -> Verdict) -> Option<Flaw>
     if let Some((address, verdict)) = judged.find(|(_, verdict)| *verdict != Verdict::Allowed) {
         return Some(Flaw::Address(address.clone(), verdict));
     }
-    let unread = list.problems().next().map(|problem| problem.excerpt);
-    let nothing = || (list.written().next().is_none() && field.is("From")).then(String::new);
-    unread.or_else(nothing).map(Flaw::Unreadable)
+    let is_nobodys = field.is("From") && list.written().next().is_none();
+    let mut unread: Vec<String> = list.problems().map(|problem| problem.excerpt).collect();
+    let may_be_one = |excerpt: &String| is_nobodys || excerpt.contains(['@', '\u{ff20}']);
+    if let Some(place) = unread.iter().position(may_be_one) {
+        return Some(Flaw::Unreadable(Unread::Address(unread.swap_remove(place))));
+    }
+    if is_nobodys {
+        return Some(Flaw::Unreadable(Unread::Address(String::new())));
+    }
+    unread.into_iter().next().map(|excerpt| Flaw::Unreadable(Unread::Name(excerpt)))
 }
 
 // Writes the fields anew whose addresses may not be used.
@@ -206,7 +221,9 @@ fn rewrite(
         fixed.added.extend(reply_to);
     }
     fixed.added.extend(originals);
-    senders::retake_author(fixed);
+    // Whatever stood there before: one author whom receivers see is one to sign for.
+    let authors = fixed.fields().iter().filter(|field| field.is("From")).count();
+    fixed.from_domain = (authors == 1).then(|| own.domain().clone());
 }
 
 // One address stands for all.

@@ -55,7 +55,7 @@ pub(super) fn rewrite_header(fixed: &mut Fixed<'_>, config: &Config) {
 }
 
 /// Has the message signed for the author that it has now.
-pub(super) fn retake_author(fixed: &mut Fixed<'_>) {
+fn retake_author(fixed: &mut Fixed<'_>) {
     let from = fixed.fields().into_iter().find(|field| field.is("From"));
     let author = from.and_then(|field| {
         let list = read_address_list(field.value(), None);

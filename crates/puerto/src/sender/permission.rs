@@ -188,11 +188,12 @@ impl<'a> Permission<'a> {
         match self.submitter {
             Submitter::User { name, .. } => self.as_known(name),
             Submitter::Account { name, .. } => self.as_known(name).or_else(noted),
-            Submitter::Client(_) if self.standing == Standing::Machine => {
-                of_the_machine(self.config)
+            Submitter::Client(_) => {
+                // Whom only whole domains were granted is known by who answers for one.
+                let postmasters = self.granted.iter().filter_map(|pattern| pattern.postmaster());
+                let all = noted().into_iter().chain(of_the_machine(self.config)).chain(postmasters);
+                all.into_iter().find(|one| self.judge(one) == Verdict::Allowed)
             }
-            // Whom only whole domains were granted has no address of its own.
-            Submitter::Client(_) => noted().or_else(|| of_the_machine(self.config)),
         }
     }
 

@@ -123,6 +123,17 @@ async fn what_only_others_can_read_as_an_author_is_not_sent_by_a_login() {
     let (_, stored) = sent(&kept, &ana, "ana@example.com", header).await.unwrap();
     assert!(stored.contains("\r\nFrom: ana@example.com\r\n"), "{stored}");
     assert!(stored.contains("X-Original-From: Jefe <luis@@example.com>\r\n"), "{stored}");
+    assert!(stored.contains("DKIM-Signature: ") && stored.contains("d=example.com"), "{stored}");
+    // One line that says it was written elsewhere does not let it through.
+    let narrowed = self::rig("networks = { \"192.0.2.0/24\" = [\"@one.example.com\"] }");
+    let host = by_smtp("192.0.2.7");
+    for from in ["luis@@example.com", "luis\u{ff20}example.com", "luis%gmail.com", ""] {
+        let header = format!("List-Id: <a.b>\r\nFrom: {from}\r\nSubject: x\r\n");
+        let refusal = refused(&narrowed, &host, "x@one.example.com", &header).await;
+        assert!(refusal.starts_with("550 5.7.1 From address <"), "{from}: {refusal}");
+    }
+    let list = "List-Id: <a.b>\r\nFrom: Kock, Arne <a@x.example>\r\nSubject: x\r\n";
+    assert!(sent(&narrowed, &host, "x@one.example.com", list).await.is_ok());
     // Another host passes on what was written elsewhere.
     let other = by_smtp("192.0.2.7");
     assert!(sent(&rig, &other, "x@bank.example", header).await.is_ok());
@@ -140,7 +151,7 @@ async fn a_notice_that_comes_by_a_login_is_brought_under_its_own_address() {
     let networks = self::rig("networks = { \"192.0.2.0/24\" = [\"@one.example.com\"] }");
     let host = by_smtp("192.0.2.7");
     let (_, stored) = sent(&networks, &host, "", notice).await.unwrap();
-    assert!(stored.contains("From: root@example.com\r\n"), "{stored}");
+    assert!(stored.contains("\r\nFrom: postmaster@one.example.com\r\n"), "{stored}");
     let refusal = refused(&networks, &host, "x@one.example.com", notice).await;
     assert!(refusal.contains("not owned by client [192.0.2.7]"), "{refusal}");
     let strict = self::rig("otherwise = \"reject\"");

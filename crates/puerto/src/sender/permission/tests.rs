@@ -99,6 +99,26 @@ fn what_is_granted_counts_beside_what_is_own() {
     }
 }
 
+// Found by hand: a network's notices left as from the relay's own root.
+#[test]
+fn whoever_is_narrowed_is_known_by_an_address_that_it_may_use() {
+    for (list, own) in [
+        ("\"@uno.example.com\"", "postmaster@uno.example.com"),
+        ("\"@*.example.com\", \"@uno.example.com\"", "postmaster@uno.example.com"),
+        ("\"@uno.example.com\", \"web@dos.example.com\"", "web@dos.example.com"),
+        ("\"ours\"", "root@example.com"),
+        ("\"@example.com\"", "root@example.com"),
+        ("\"sales-*@example.com\"", "nobody"),
+        ("", "nobody"),
+    ] {
+        let section = format!("networks = {{ \"192.0.2.0/24\" = [{list}] }}");
+        let config = config("origin = \"example.com\"", &section);
+        let permission = Permission::new(&config, client("192.0.2.7"), &|_| false);
+        let found = permission.own().map_or("nobody".to_owned(), |own| own.to_string());
+        assert_eq!(found, own, "{list}");
+    }
+}
+
 #[test]
 fn what_the_map_makes_of_an_own_address_is_an_own_address() {
     let config = config(
