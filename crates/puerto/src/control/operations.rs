@@ -199,6 +199,9 @@ pub(super) fn change(
             put_off.extend(seen.is_put_off.then_some(*id));
         }
     }
+    if matches!(change, Change::Retry | Change::Release) {
+        context.wake.expect_retry(&ids);
+    }
     let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut failed = None;
     for (id, answer) in ids.iter().copied().zip(answers) {
@@ -310,17 +313,22 @@ pub(super) fn flush_one(context: &Context, id: &str) -> Result<Summary, Problem>
     Ok(summary)
 }
 
-/// Makes the next page of waiting messages due now.
+/// Makes the next page of waiting messages due now. An administrator's ends the pauses of
+/// their destinations.
 pub(super) fn flush_page(
-    desk: &dyn Desk,
+    context: &Context,
     after: Option<MessageId>,
     filter: &Filter,
+    is_administrators: bool,
 ) -> Result<(Summary, Option<MessageId>), Problem> {
     let filter = Filter { held: Some(false), ..filter.clone() };
-    let Page { entries, next } = page(desk, after, &filter)?;
+    let Page { entries, next } = page(context.desk.as_ref(), after, &filter)?;
     let ids: Vec<MessageId> = entries.iter().map(|entry| entry.id).collect();
+    if is_administrators {
+        context.wake.expect_retry(&ids);
+    }
     // A lost flush costs nobody anything, so nobody waits for the disk.
-    drop(desk.edit(&ids, Edit::Retry));
+    drop(context.desk.edit(&ids, Edit::Retry));
     Ok((Summary { count: ids.len() as u64, ..Summary::default() }, next))
 }
 

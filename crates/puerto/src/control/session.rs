@@ -343,9 +343,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
         let context = &self.shared.context;
-        if matches!(change, Change::Retry | Change::Release) {
-            context.wake.expect_retry();
-        }
         let uid = self.uid;
         let summary = self
             .blocking(move |shared| operations::change(&shared.context, change, uid, &ids))
@@ -380,7 +377,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if !is_due {
             return Ok(vec![end(done)]);
         }
-        self.shared.context.wake.expect_retry();
+        let is_administrators = self.shared.places.is_administrator(self.uid);
+        if is_administrators && destination.is_none() {
+            self.shared.context.wake.expect_retry_of_all();
+        }
         let destination = destination.iter().flat_map(|name| domain_spellings(name)).collect();
         let filter = Arc::new(Filter { destination, ..Filter::default() });
         let mut after = None;
@@ -388,7 +388,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             let wanted = Arc::clone(&filter);
             let (page, next) = self
                 .blocking(move |shared| {
-                    operations::flush_page(shared.context.desk.as_ref(), after, &wanted)
+                    operations::flush_page(&shared.context, after, &wanted, is_administrators)
                 })
                 .await?;
             done.count += page.count;

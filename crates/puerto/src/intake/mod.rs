@@ -39,6 +39,7 @@ use crate::telemetry::{self, Client, Event, LocalOrigin, MailLog};
 pub(crate) use encode::Base64Lines;
 pub use key_ring::{KeyProblem, KeyRing, key_files};
 pub(crate) use prepare::wall_clock;
+pub(crate) use wake::Retry;
 pub use wake::{Announcement, Wake};
 
 /// Whoever has logged in, as far as a message's sender goes.

@@ -2,7 +2,6 @@
 //! waiting mail due.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use puerto_spool::MessageId;
@@ -15,11 +14,26 @@ pub struct Wake(Arc<Bell>);
 #[derive(Debug, Default)]
 struct Bell {
     rings: tokio::sync::Notify,
-    retry: AtomicBool,
+    retry: Mutex<Retry>,
     /// Messages whose coming the log does not tell yet.
     unannounced: Mutex<HashSet<MessageId>>,
     announced: tokio::sync::Notify,
 }
+
+/// What somebody has just made due because it can be delivered again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// These messages.
+    Of(HashSet<MessageId>),
+    /// Whatever waits.
+    Everything,
+}
+
+/// Messages that are noted by themselves, at most.
+const MOST_RETRIED: usize = 100_000;
 
 /// A message is being committed: the queue may find it before whoever commits it has
 /// logged that it came, and tells of no attempt until this is dropped.
@@ -37,6 +51,10 @@ impl Drop for Announcement {
 }
 
 impl Bell {
+    fn retry(&self) -> MutexGuard<'_, Retry> {
+        self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unannounced(&self) -> MutexGuard<'_, HashSet<MessageId>> {
         self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,10 +66,23 @@ impl Wake {
         self.0.rings.notify_one();
     }
 
-    /// Says that somebody is about to make mail due because it can be delivered again:
-    /// destinations that are suspended are to be tried, not their mail put off.
-    pub fn expect_retry(&self) {
-        self.0.retry.store(true, Ordering::SeqCst);
+    /// Says that somebody is about to make these messages due because they can be delivered
+    /// again: where their destinations are suspended, these are to be tried, not the mail put off.
+    pub fn expect_retry(&self, ids: &[MessageId]) {
+        let mut retry = self.0.retry();
+        match &mut *retry {
+            Retry::Everything => {}
+            Retry::Of(known) if known.len() + ids.len() <= MOST_RETRIED => known.extend(ids),
+            Retry::Nothing if ids.len() <= MOST_RETRIED => {
+                *retry = Retry::Of(ids.iter().copied().collect());
+            }
+            Retry::Nothing | Retry::Of(_) => *retry = Retry::Everything,
+        }
+    }
+
+    /// The same of whatever waits.
+    pub fn expect_retry_of_all(&self) {
+        *self.0.retry() = Retry::Everything;
     }
 
     /// Says before a commit that the log will tell of the message behind it.
@@ -73,9 +104,9 @@ impl Wake {
         }
     }
 
-    /// Whether somebody said so since it was last asked.
-    pub(crate) fn take_retry(&self) -> bool {
-        self.0.retry.swap(false, Ordering::SeqCst)
+    /// What was said so of since it was last asked.
+    pub(crate) fn take_retry(&self) -> Retry {
+        std::mem::take(&mut self.0.retry())
     }
 
     /// Waits until somebody says so.

@@ -36,6 +36,7 @@ use super::{Wiring, catch, retry};
 use crate::cause::Cause;
 use crate::config::{Config, Mailbox, NextHop};
 use crate::deliver::share;
+use crate::intake::Retry;
 use crate::providers::Rate;
 use crate::route::random::Random;
 use crate::route::{self, DestinationKey, Question, RouteFailure, Routing};
@@ -63,6 +64,8 @@ pub(super) const PAUSED: Duration = Duration::from_secs(3600);
 const RESTING: Duration = Duration::from_secs(5);
 /// The same in a pause that its destination asked for.
 const RESTING_IN_PAUSE: Duration = Duration::from_secs(60);
+/// For how long a message that was retried is awaited.
+const RETRIED: Duration = Duration::from_secs(60);
 /// Domains that may rest at the same time.
 const MOST_RESTING: usize = 1_000;
 
@@ -99,7 +102,21 @@ struct State {
     directions: Vec<(u64, Option<NextHop>)>,
     /// The configuration in force when it was last looked.
     config: Arc<Config>,
+    retried: HashMap<MessageId, Retried>,
     random: Random,
+}
+
+/// A message that an administrator has tried now.
+struct Retried {
+    until: Instant,
+    /// The destinations that had another chance for it.
+    given: Vec<DestinationKey>,
+}
+
+impl Retried {
+    fn is_for(&self, key: &DestinationKey) -> bool {
+        self.until > Instant::now() && !self.given.contains(key)
+    }
 }
 
 impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
@@ -118,6 +135,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             resting: HashMap::new(),
             directions: Vec::new(),
             config: wiring.config.get(),
+            retried: HashMap::new(),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -219,12 +237,41 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
     }
 
+    // Whatever rests costs a look and no attempt. Another chance is given to the destinations of
+    // what was retried, when that comes: a pause that another has asked for goes on.
     fn heed_retries(&self) {
-        if self.wiring.wake.take_retry() {
-            self.state().resting.clear();
-            self.rescue.look_again();
-            self.lines.lock().schedule.give_another_chance(Instant::now());
+        let retry = self.wiring.wake.take_retry();
+        if retry == Retry::Nothing {
+            return;
         }
+        let now = Instant::now();
+        let mut state = self.state();
+        state.resting.clear();
+        state.retried.retain(|_, retried| retried.until > now);
+        if let Retry::Of(ids) = retry {
+            let fresh = || Retried { until: now + RETRIED, given: Vec::new() };
+            state.retried.extend(ids.into_iter().map(|id| (id, fresh())));
+            return;
+        }
+        drop(state);
+        self.rescue.look_again();
+        self.lines.lock().schedule.give_another_chance(now);
+    }
+
+    // Whether this destination is to have another chance for a message.
+    fn awaits_chance(&self, id: MessageId, key: &DestinationKey) -> bool {
+        self.state().retried.get(&id).is_some_and(|retried| retried.is_for(key))
+    }
+
+    // The same, and then it has had it.
+    fn takes_chance(&self, id: MessageId, key: &DestinationKey) -> bool {
+        let mut state = self.state();
+        let Some(retried) = state.retried.get_mut(&id) else { return false };
+        let takes = retried.is_for(key);
+        if takes {
+            retried.given.push(key.clone());
+        }
+        takes
     }
 
     // What stands in line has its way already. When a pause or another way has been ordered, or
@@ -516,6 +563,9 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         whose: (&Domain, TlsWish),
     ) -> Option<Reason> {
         let Ok(Routing::Remote(plan)) = direct else { return None };
+        if self.awaits_chance(id, &plan.key) {
+            self.rescue.look_again_at(id, &plan.key);
+        }
         let may = rescue::may_rescue(&self.wiring.config.get(), plan, whose);
         may.then(|| self.rescue.reason(id, plan, Instant::now())).flatten()
     }
@@ -543,6 +593,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             (key, work, bounds)
         });
         let works: Vec<_> = works.collect();
+        let chances: Vec<bool> =
+            works.iter().map(|(key, work, _)| self.takes_chance(work.job.id, key)).collect();
         let in_all = self.wiring.config.get().delivery.rate_in_all.map(|rate| self.interval(rate));
         let mut standing = self.lines.lock();
         standing.schedule.order(in_all, Instant::now());
@@ -553,7 +605,10 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
         let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
         let now = Instant::now();
-        for (key, work, bounds) in works {
+        for ((key, work, bounds), has_chance) in works.into_iter().zip(chances) {
+            if has_chance {
+                standing.schedule.give_another_chance_to(&key, now);
+            }
             if key.0.starts_with(USERS) && standing.schedule.stands(&key, now, STANDING) {
                 put_off.push(work);
             } else if standing.schedule.push(&key, work, bounds) {

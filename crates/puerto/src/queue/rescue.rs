@@ -333,6 +333,15 @@ impl Rescue {
         state.unwritten = true;
     }
 
+    /// The same of what concerns one message and its destination.
+    pub(super) fn look_again_at(&self, id: MessageId, key: &DestinationKey) {
+        let mut state = self.state();
+        state.destinations.remove(key);
+        state.port = Port::default();
+        state.owed.remove(&id);
+        state.unwritten = true;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -420,6 +420,13 @@ impl<W: Schedulable, R> Schedule<W, R> {
         }
     }
 
+    /// The same of one.
+    pub(super) fn give_another_chance_to(&mut self, key: &DestinationKey, now: Instant) {
+        if let Some(destination) = self.destinations.get_mut(key) {
+            destination.shape.give_another_chance(now);
+        }
+    }
+
     /// How much work waits for a destination.
     pub(super) fn queued(&self, key: &DestinationKey) -> usize {
         self.destinations.get(key).map_or(0, Destination::queued)

@@ -98,6 +98,10 @@ pub(super) fn run(
     let Some(ids) = agreed(connect, &selection, question, arguments.consent, language)? else {
         return Ok(Sysexit::Ok);
     };
+    // What was learnt of destinations for which nothing waits is looked at anew, too.
+    if change == Change::Retry && arguments.all {
+        connect()?.flush(None)?;
+    }
     change_all(connect, change, (&ids, arguments.consent.json), language)
 }
 

@@ -55,12 +55,16 @@ async fn what_goes_out_at_once_is_not_asked_for_again_unless_somebody_changed_th
     let world = World::new();
     let renewals = || world.spool.renewals.load(SeqCst);
     world.start(|_| all(Sent));
-    (0..20).for_each(|_| drop(world.send(&["user@a.test"])));
+    for _ in 0..20 {
+        world.send(&["user@a.test"]);
+    }
     seconds(5).await;
     assert_eq!((sent(&world), renewals()), (20, 0));
     let slow = rated(|config| config.delivery.rate = THREE_A_MINUTE);
     slow.start(|_| all(Sent));
-    (0..2).for_each(|_| drop(slow.send(&["user@a.test"])));
+    for _ in 0..2 {
+        slow.send(&["user@a.test"]);
+    }
     seconds(60).await;
     assert_eq!((sent(&slow), slow.spool.renewals.load(SeqCst)), (2, 1), "one stood in line");
 }

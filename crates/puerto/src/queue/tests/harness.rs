@@ -490,9 +490,15 @@ impl World {
 
     /// Makes all mail due, as an administrator does.
     pub(super) fn retry(&self) {
-        self.wake.expect_retry();
         let ids: Vec<MessageId> = self.entries().iter().map(|entry| entry.id).collect();
-        drop(self.spool.inner.edit(&ids, Edit::Retry));
+        self.wake.expect_retry_of_all();
+        self.retry_some(&ids);
+    }
+
+    /// The same of some.
+    pub(super) fn retry_some(&self, ids: &[MessageId]) {
+        self.wake.expect_retry(ids);
+        drop(self.spool.inner.edit(ids, Edit::Retry));
         self.wake.wake();
     }
 

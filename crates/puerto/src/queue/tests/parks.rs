@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
-use puerto_spool::RecipientState;
+use puerto_spool::{MessageId, RecipientState};
 
 use super::harness::{Reaction, World, all, seconds};
 use crate::bounce::Kind as News;
@@ -89,6 +89,28 @@ async fn an_administrators_retry_lets_the_canary_out_at_once() {
     world.retry();
     seconds(300).await;
     assert!(world.messages() < 10, "{}", world.messages());
+}
+
+// Found by hand: one message that was released ended the pauses of all.
+#[tokio::test(start_paused = true)]
+async fn a_retry_ends_the_pauses_of_its_own_messages_alone() {
+    let world = World::new();
+    world.start(|_| parked());
+    let ids: Vec<MessageId> =
+        (0..5).flat_map(|_| ["user@a.test", "user@b.test"]).map(|to| world.send(&[to])).collect();
+    seconds(60).await;
+    let tried = || ["a.test", "b.test"].map(|domain| world.tries_to(domain).len());
+    let [a, b] = tried();
+    world.retry_some(&ids[..1]);
+    seconds(20).await;
+    assert_eq!(tried(), [a + 1, b]);
+    // What that showed holds again, also for the message that was retried.
+    seconds(100).await;
+    assert_eq!(tried(), [a + 1, b]);
+    // Nobody is tried for what does not wait any more.
+    world.retry_some(&[]);
+    seconds(20).await;
+    assert_eq!(tried(), [a + 1, b]);
 }
 
 #[test]
