@@ -197,7 +197,7 @@ fn refused(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Malformed => "el identificador o la petición están mal formados",
         ErrorCode::NoEffect => {
-            "el correo para ese dominio se queda en este servidor: otro camino no tiene efecto"
+            "otro camino no tiene efecto: ese correo se queda en este servidor o volvería a él"
         }
         ErrorCode::Version => "el servidor en marcha es de otra versión: reinícielo",
         ErrorCode::Denied => "este usuario no puede hacerlo: pruebe como root o con sudo",

@@ -12,7 +12,7 @@ use super::operations::{self, Problem};
 use super::protocol::{ErrorCode, PausedView, Summary};
 use super::server::Context;
 use super::view::time;
-use crate::config::domain_spellings;
+use crate::config::{NextHop, domain_spellings};
 use crate::orders::{Order, Standing, What};
 use crate::route;
 use crate::telemetry::Event;
@@ -160,16 +160,20 @@ pub(super) fn give(
     (seconds, note): (Option<u64>, Option<String>),
     uid: u32,
 ) -> Result<OrderView, Problem> {
-    let what = what.without_final_dots();
     if let Some(fault) = what.fault() {
         return Err(Problem(ErrorCode::Malformed, fault.to_string()));
     }
+    let what = what.without_final_dots();
     if seconds == Some(0) {
         let text = "the order would end at once: say for how many seconds it is to last".to_owned();
         return Err(Problem(ErrorCode::Malformed, text));
     }
-    if let What::Reroute { to, .. } = &what {
+    if let What::Reroute { to, via, .. } = &what {
         let config = context.config.get();
+        if NextHop::parse(via).is_ok_and(|via| route::leads_here(&config, &via)) {
+            let text = format!("{via} is this server itself: what goes there would come back");
+            return Err(Problem(ErrorCode::NoEffect, text));
+        }
         if Domain::parse(to).is_ok_and(|to| route::is_here(&config, &to)) {
             let text = format!("mail for {to} stays on this server: another way has no effect");
             return Err(Problem(ErrorCode::NoEffect, text));
@@ -226,7 +230,6 @@ fn try_freed(context: &Context, what: &What) -> Result<(), Problem> {
 }
 
 fn try_now(context: &Context, to: &str, from: Option<&str>) -> Result<(), Problem> {
-    context.wake.expect_retry();
     let below = to.strip_prefix("*.");
     for destination in [Some(to), below].into_iter().flatten() {
         let filter = Filter {
@@ -236,7 +239,7 @@ fn try_now(context: &Context, to: &str, from: Option<&str>) -> Result<(), Proble
         };
         let mut after = None;
         loop {
-            let (_, next) = operations::flush_page(context.desk.as_ref(), after, &filter)?;
+            let (_, next) = operations::flush_page(context, after, &filter, true)?;
             context.wake.wake();
             if next.is_none() {
                 break;

@@ -111,6 +111,18 @@ impl What {
             Self::Hold { .. } => is_domain(text) || is_sender(text),
             _ => is_domain(text),
         };
+        // A user's name would be taken for a domain, and do nothing.
+        let is_one_label = |text: &&String| {
+            text.bytes().all(|o| o.is_ascii_alphanumeric() || o == b'-' || o == b'_')
+        };
+        if let Some(to) = to.filter(is_one_label).filter(|to| *to != "localhost") {
+            return Some(said!(
+                "`{to}` has no dot: write {to}.example.net, {to}@example.net for an address, or `{to}.` \
+                 for a domain of that name",
+                "`{to}` no tiene ningún punto: escriba {to}.example.net, {to}@example.net para una \
+                 dirección o `{to}.` para un dominio con ese nombre"; to = to
+            ));
+        }
         if let Some(to) = to.filter(|to| !is_recipient(to)) {
             return Some(said!(
                 "`{to}` is no domain: write example.net, *.example.net for all below it too, or *",

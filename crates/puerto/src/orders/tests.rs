@@ -163,6 +163,7 @@ fn what_cannot_be_ordered_is_said() {
     for (what, word) in [
         (pause("not a domain", None), "no domain"),
         (pause("user@example.net", None), "no domain"),
+        (pause("gmail", None), "no dot"),
         (pause("example.net", Some("shop.example")), "no sender"),
         // Conditions take patterns, and orders whole names.
         (pause("example.net", Some("news-*@shop.example")), "no sender"),
@@ -176,9 +177,20 @@ fn what_cannot_be_ordered_is_said() {
     }
     let recipient =
         What::Hold { to: some("a@b.example"), from: some("<>"), account: None, larger: None };
+    let user = What::Hold { to: some("luis"), from: None, account: None, larger: None };
+    assert!(user.fault().unwrap().to_string().contains("luis@example.net for an address"));
     let of_all = hold(Some("*@shop.example"), None);
     let named = pause("*.example", Some("<>"));
-    for what in [pause("*", None), named, recipient, of_all, reroute("[a.example]")] {
+    let local = pause("intranet.", None);
+    for what in [
+        pause("*", None),
+        pause("localhost", None),
+        local,
+        named,
+        recipient,
+        of_all,
+        reroute("[a.example]"),
+    ] {
         assert!(what.fault().is_none(), "{what:?}");
     }
 }

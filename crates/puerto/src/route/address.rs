@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::machine::interface_addresses;
 use super::{Hop, Machine};
 use crate::cause::Cause;
-use crate::config::Config;
+use crate::config::{Config, NextHop, NextHopHost};
 use crate::survey::address::{Special, special};
 
 /// The IPv4 address behind an IPv4-mapped one; every other address as it is.
@@ -58,6 +59,21 @@ pub(super) fn is_ourselves(address: SocketAddr, config: &Config, interfaces: &[I
         let at_every_address = listener.ip().is_unspecified() && interfaces.contains(&ip);
         listener.port() == address.port() && (canonical(listener.ip()) == ip || at_every_address)
     })
+}
+
+/// Whether a next hop is this server, as far as that can be told without the DNS.
+pub fn leads_here(config: &Config, next_hop: &NextHop) -> bool {
+    let port = next_hop.port_or(25);
+    match &next_hop.host {
+        NextHopHost::Address(ip) => {
+            is_ourselves(SocketAddr::new(*ip, port), config, &interface_addresses())
+        }
+        NextHopHost::Name(name) | NextHopHost::Mx(name) => {
+            let is_own =
+                ["localhost", &config.hostname].iter().any(|own| name.eq_ignore_ascii_case(own));
+            is_own && config.listen.all().any(|listener| listener.port() == port)
+        }
+    }
 }
 
 /// Orders one host's addresses: families in turn, IPv4 first, since an IPv6 address

@@ -104,10 +104,7 @@ async fn to_relay<D: Dns + 'static>(
     let port = next_hop.port_or(25);
     let key = next_hop.to_string();
     let search = search_relay(context, next_hop, (port, relay.tls)).await;
-    let search = match named {
-        Named::Rescue => search.and_then(|found| without_ourselves(context, found)),
-        Named::Relayhost | Named::Route(_) => search,
-    };
+    let search = search.and_then(|found| without_ourselves(context, found));
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl, validated) = search.map_err(|failure| {
         let rule = format!("{} {key}", in_its_own_words(context.config, named));
@@ -135,7 +132,7 @@ async fn to_relay<D: Dns + 'static>(
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 
-// What was refused when it came from here is never to come back here.
+// It would go round and round, until it is returned for that.
 fn without_ourselves<D>(
     context: &Context<'_, D>,
     (mut hops, ttl, validated): (Vec<Hop>, u32, bool),
@@ -143,7 +140,7 @@ fn without_ourselves<D>(
     let interfaces = (context.machine.addresses)();
     hops.retain(|hop| !address::is_ourselves(hop.address, context.config, &interfaces));
     match hops.is_empty() {
-        true => Err(RouteFailure::temporary(Cause::OwnRescue {})),
+        true => Err(RouteFailure::temporary(Cause::OwnRelay {})),
         false => Ok((hops, ttl, validated)),
     }
 }

@@ -38,7 +38,7 @@ use crate::survey::egress;
 use crate::transport::results::Results;
 use crate::transport::sts::Policies;
 use crate::transport::{Demand, Rule};
-pub use address::LiteralFault;
+pub use address::{LiteralFault, leads_here};
 use choice::Choice;
 pub use choice::{is_here, is_local, is_relayed, is_virtual, verp};
 pub use family::Guard;

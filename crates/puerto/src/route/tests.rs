@@ -236,7 +236,8 @@ async fn addresses_that_are_not_public_are_refused_for_mx_but_not_elsewhere() {
         let never = ["0.0.0.0", "::", "224.0.0.1", "ff02::1"].contains(&address);
         assert_eq!(allowed.is_err(), never, "{address}");
         assert_eq!(failure.cause.text().contains("allow_private"), !never, "{failure}");
-        let relayed = hops("relayhost = \"[host.test]\"", &dns, "x.test").await;
+        let relayed =
+            hops("relayhost = \"[host.test]\"\n[listen]\nsmtp = []", &dns, "x.test").await;
         assert_eq!(relayed.len(), 1, "{address}");
         dns.address("host.test", "198.51.100.3".parse().unwrap());
         let public = hops("", &dns, "trap.test").await;
@@ -432,6 +433,27 @@ async fn hosts_that_mx_records_name_for_a_relay_are_known_by_dnssec_alone() {
         let found = plan.exchangers_of.as_ref().map(|relay| (&*relay.of, relay.validated));
         assert_eq!(found, expected, "{relayhost}");
     }
+}
+
+// Found by hand: each message went round fifty times, and was returned.
+#[tokio::test]
+async fn mail_waits_while_its_relay_is_this_server_itself() {
+    let listen = "[listen]\nsmtp = [\"0.0.0.0:25\"]\nsubmission = [\"0.0.0.0:587\"]";
+    for hop in
+        ["[mail.example.com]:587", "[203.0.113.5]", "mail.example.com", "us.test", "[127.0.0.1]"]
+    {
+        for toml in [
+            format!("relayhost = \"{hop}\"\n{listen}"),
+            format!("{listen}\n[[route]]\nto = \"x.test\"\nvia = \"{hop}\""),
+        ] {
+            let failure = route_with(&toml, &internet(), "", "x.test").await.unwrap_err();
+            assert!(!failure.is_permanent(), "{hop}: {failure}");
+            assert!(failure.cause.text().contains("leads back to this server"), "{hop}: {failure}");
+        }
+    }
+    // Another server of this machine listens elsewhere.
+    let toml = format!("relayhost = \"[203.0.113.5]:2525\"\n{listen}");
+    assert_eq!(hops(&toml, &internet(), "x.test").await, ["203.0.113.5 203.0.113.5:2525"]);
 }
 
 #[tokio::test]

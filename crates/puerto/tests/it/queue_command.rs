@@ -361,6 +361,8 @@ fn pauses_holds_and_other_ways_are_ordered_shown_and_taken_back() {
         &["queue", "hold", "--rule", "--reason", "x", "--to", "*"],
         &["queue", "hold", "--for", "2h", "--all"],
         &["queue", "reroute", "--to", "example.net", "--via", "192.0.2.1", "--yes"],
+        &["pause", "--to", "gmail"],
+        &["queue", "hold", "--rule", "--to", "luis"],
         &[&["queue", "reroute", "--to", "example.net"], &via[..]].concat(),
     ] {
         assert_eq!(code(&machine.run(wrong)), 2, "{wrong:?}");

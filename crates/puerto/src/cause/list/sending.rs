@@ -63,9 +63,9 @@ macro_rules! sending {
                 = "route.address-not-permitted"
                 ["{address} is not sent from: the SPF record of {domain} does not let it send, and {receiver} turns such mail away",
                  "no se envía desde {address}: el registro SPF de {domain} no le deja enviar y {receiver} rechaza ese correo"];
-            OwnRescue {} = "route.own-rescue"
-                ["it leads back to this server, which would send what is refused round and round",
-                 "vuelve a este servidor, que haría dar vueltas a lo que se rechaza"];
+            OwnRelay {} = "route.own-relay"
+                ["it leads back to this server, and mail would go round and round",
+                 "vuelve a este servidor, y el correo daría vueltas"];
             OwnLiteral { literal: String } = "route.own-literal"
                 ["mail for {literal} loops back to this server, which has no mailboxes at that address",
                  "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]

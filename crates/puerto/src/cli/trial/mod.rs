@@ -26,6 +26,7 @@ use crate::lang::{Language, Said, Text, said_of, spool_error};
 use crate::local;
 use crate::recipients;
 use crate::rights::{self, Identity};
+use crate::route;
 use crate::sender;
 use crate::setup;
 use crate::survey::names::is_private;
@@ -48,6 +49,10 @@ kinds! {
     NO_PASSWORD = "password.empty" Error:
         "{file} holds no password", "{file} no contiene ninguna contraseña",
         "write it into the first line", "escríbala en la primera línea";
+    OWN_RELAY = "relay.ourselves" Error:
+        "{hop} is this server itself, and mail would go round and round: it waits",
+        "{hop} es este mismo servidor, y el correo daría vueltas: espera",
+        "name the server that is to take the mail", "indique el servidor que ha de recibir el correo";
     NO_DATABASE_PASSWORD = "database.password" Error:
         "{file} holds no password", "{file} no contiene ninguna contraseña",
         "write it into the first line", "escríbala en la primera línea";
@@ -180,6 +185,7 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.user(config);
     trial.log(config);
     trial.certificate(config);
+    trial.relays(config);
     trial.passwords(config);
     trial.database(config);
     trial.keys(config);
@@ -321,6 +327,17 @@ impl Trial {
         let files = if self.service.is_some() { key_files(folder) } else { Vec::new() };
         for file in &files {
             self.readable(Means::Warns, "dkim.directory", file);
+        }
+    }
+
+    fn relays(&mut self, config: &Config) {
+        for relay in config.relays().filter(|relay| route::leads_here(config, relay.next_hop)) {
+            let key = match relay.named {
+                Named::Relayhost => "relayhost",
+                Named::Route(_) => "route.via",
+                Named::Rescue => "rescue.via",
+            };
+            self.adds_wait(key, OWN_RELAY.put("hop", relay.next_hop));
         }
     }
 
