@@ -426,6 +426,9 @@ pub struct DnsTrust {
 pub struct Delivery {
     /// The port of MX hosts.
     pub port: u16,
+    /// Nothing is connected to at another port, where the server is a lab's: there programs of
+    /// this machine may listen that do not belong to it. No key says it.
+    pub only_port: bool,
     /// For one TCP connection.
     pub connect_timeout: Duration,
     /// TLS towards hosts without a route of their own.

@@ -149,7 +149,7 @@ impl Terms<'_> {
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Secured>), HostFailure> {
         let connecting = async {
             let address = peer.address.ok_or(io::ErrorKind::AddrNotAvailable)?;
-            stream::connect(address, self.source(address)).await
+            stream::connect(address, self.source(address), &self.config.delivery).await
         };
         let stream = connected(peer, self.timeouts.connect, connecting).await?;
         if !self.implicit_tls {

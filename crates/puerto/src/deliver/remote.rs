@@ -328,10 +328,11 @@ impl Remote {
         let timeouts = self.timeouts(config);
         let connecting = async {
             Ok(match target {
-                LmtpTarget::Host(_, address) => Stream::Plain(
-                    stream::connect(*address, stream::source_address(*address, &config.delivery))
-                        .await?,
-                ),
+                LmtpTarget::Host(_, address) => {
+                    let delivery = &config.delivery;
+                    let source = stream::source_address(*address, delivery);
+                    Stream::Plain(stream::connect(*address, source, delivery).await?)
+                }
                 LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),
             })
         };

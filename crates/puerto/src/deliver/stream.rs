@@ -40,7 +40,14 @@ impl Stream {
 }
 
 /// Makes a TCP connection, from this address if it is to be that one.
-pub(super) async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+pub(super) async fn connect(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    delivery: &Delivery,
+) -> io::Result<TcpStream> {
+    if delivery.only_port && address.port() != delivery.port {
+        return Err(nix::errno::Errno::ECONNREFUSED.into());
+    }
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -127,5 +134,27 @@ impl AsyncWrite for Stream {
             Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Gone => gone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// A real server of the machine that a lab runs on would send its letters to the Internet.
+    #[tokio::test]
+    async fn a_labs_server_connects_to_nothing_but_the_lab() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap();
+        let mut delivery = Config::with_defaults("lab.example".to_owned()).delivery;
+        delivery.only_port = true;
+        delivery.port = address.port();
+        assert!(connect(address, None, &delivery).await.is_ok());
+        delivery.port = 25;
+        let refused = connect(address, None, &delivery).await.unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(nix::errno::Errno::ECONNREFUSED as i32));
+        delivery.only_port = false;
+        assert!(connect(address, None, &delivery).await.is_ok());
     }
 }

@@ -51,7 +51,7 @@ impl Kind {
         };
         match base().join(self.folder()) == folder {
             true => command,
-            false => format!("{command} --folder {}", folder.display()),
+            false => format!("{command}{}", named(folder)),
         }
     }
 }
@@ -242,6 +242,15 @@ pub(super) fn running(asked: Option<&Path>) -> Result<PathBuf, Failure> {
                 ),
             ))
         }
+    }
+}
+
+/// What commands about the lab in a folder must say of it, beginning with a space; nothing where
+/// they look by themselves.
+pub(super) fn named(folder: &Path) -> String {
+    match folder.parent() == Some(&base()) {
+        true => String::new(),
+        false => format!(" --folder {}", folder.display()),
     }
 }
 

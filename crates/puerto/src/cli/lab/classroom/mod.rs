@@ -409,13 +409,14 @@ fn files_and_commands(world: &World, show: &Show, to: &str) {
     };
     let program = program();
     let (zone, config) = (world.zone_file(), world.config_file());
+    let which = home::named(world.folder());
     lines(EDIT, &[zone.display().to_string(), config.display().to_string()]);
     let log = world.folder().join("mail.log");
     lines(
         OTHER_TERMINAL,
         &[
-            format!("{program} lab send {to}"),
-            format!("{program} lab inbox"),
+            format!("{program} lab send {to}{which}"),
+            format!("{program} lab inbox{which}"),
             format!("tail -f {}", log.display()),
         ],
     );
@@ -466,6 +467,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     let running = home::running(arguments.which.folder.as_deref())?;
     let student = arguments.student.map(|number| class::student(&running, number)).transpose()?;
+    let which = home::named(&running);
     let folder = match student {
         Some(student) => class::folder_of(&running, student),
         None if arguments.smtp => running,
@@ -522,7 +524,7 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     let program = program();
     let config = folder.join(CONFIG);
     let why = whole(&format!("  {program} --config {} why {id}", config.display()));
-    let inbox = whole(&format!("  {program} lab inbox"));
+    let inbox = whole(&format!("  {program} lab inbox{which}"));
     show(&format!("{}\n{why}\n{inbox}\n", TAKEN.with(language, &[("id", &id)])))?;
     Ok(Sysexit::Ok)
 }

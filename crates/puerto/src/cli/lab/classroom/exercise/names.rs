@@ -204,6 +204,13 @@ pub(super) const EXERCISES: &[Exercise] = &[
                 "spf.not-pass",
             ),
             (&[Step::Add("dns.zone", "lab.example. TXT \"v=spf1 +all\"\n")], "spf.open"),
+            (
+                &[Step::Add(
+                    "dns.zone",
+                    "lab.example. TXT \"v=spf1 ip4:127.0.0.10 include:_spf.news.example ?all\"\n",
+                )],
+                "spf.open",
+            ),
         ],
     },
     Exercise {
@@ -341,6 +348,14 @@ pub(super) const EXERCISES: &[Exercise] = &[
         #[cfg(test)]
         wrong: &[
             (&[Step::Edit("dns.zone", "p=none", "p=reject")], "dmarc.no-reports"),
+            (
+                &[Step::Edit(
+                    "dns.zone",
+                    "p=none",
+                    "p=reject; pct=1; rua=mailto:dmarc@lab.example",
+                )],
+                "dmarc.lets-through",
+            ),
             (
                 &[Step::Edit("dns.zone", "p=none", "p=reject; rua=mailto:me@gmail.com")],
                 "dmarc.reports-elsewhere",

@@ -1,6 +1,7 @@
 //! How exercises are shown: their list, a task, a grade, a hint.
 
 use super::{Exercise, Graded, all};
+use crate::cli::lab::classroom::home::named;
 use crate::cli::lab::classroom::world::World;
 use crate::cli::lab::classroom::{files_and_commands, program, started};
 use crate::cli::lab::show::{BAD, FAINT, GOOD, Show, TITLE, paint};
@@ -55,10 +56,10 @@ pub(in crate::cli::lab::classroom) fn introduce(exercise: &Exercise, world: &Wor
     show.line(&format!("\n{}\n", paint(TITLE, &EXERCISE.with(language, &values))));
     show.line(&format!("{task}\n"));
     files_and_commands(world, show, "ana@strict.example");
-    let program = program();
+    let (program, which) = (program(), named(world.folder()));
     show.line(GRADE.of(language));
     for command in ["grade", "hint"] {
-        show.line(&whole(&format!("  {program} lab {command}")));
+        show.line(&whole(&format!("  {program} lab {command}{which}")));
     }
     show.line("");
 }
