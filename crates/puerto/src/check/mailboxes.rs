@@ -48,8 +48,8 @@ family! {
          registro MX lleva aquí, este servidor debe escuchar ahí en el puerto 25.",
         right: "this server takes mail for its domain, the null sender's too",
             "este servidor acepta el correo de su dominio, también con remitente nulo";
-        wrong: "the MX record leads here, and nothing listens on port 25",
-            "el registro MX lleva aquí, y nada escucha en el puerto 25";
+        wrong: "the MX record leads here, and nothing listens on port 25 where others can reach it",
+            "el registro MX lleva aquí, y nada escucha en el puerto 25 donde otros puedan llegar";
         expected: "a listener on port 25", "un puerto 25 a la escucha";
         remedy: "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]";
     ];
@@ -93,7 +93,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let receiving = Receiving::find(context).await;
     let of_domain = |check| ours(context, &receiving, context.about(check, &context.domain));
     let mut listeners = context.config.listen.smtp.iter();
-    let is_open = listeners.any(|listener| listener.port() == 25);
+    let is_open = listeners.any(|listener| listener.port() == 25 && !listener.ip().is_loopback());
     vec![
         told(mailbox(context, &receiving, (&POSTMASTER, "postmaster"))),
         told(mailbox(context, &receiving, (&ABUSE, "abuse"))),

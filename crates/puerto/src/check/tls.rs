@@ -326,12 +326,20 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
                 "a chain up to a known authority",
                 "una cadena hasta una autoridad conocida",
             ))
-            .remedy((
-                "Name the full chain (fullchain.pem), or have one issued: certbot certonly -d \
-                 {subject}",
-                "Indique la cadena completa (fullchain.pem), o pida uno: certbot certonly -d \
-                 {subject}",
-            ))
+            .remedy(match context.config.acme.is_on() {
+                true => Text::new(
+                    "What the authority of acme.directory issues is believed by nobody else, if it is \
+                     one for trials: name the real one, then systemctl restart puerto.",
+                    "Lo que emite la autoridad de acme.directory no se lo cree nadie si es una de \
+                     pruebas: indique la de verdad y después systemctl restart puerto.",
+                ),
+                false => Text::new(
+                    "Name the full chain (fullchain.pem), or have one issued: certbot certonly -d \
+                     {subject}",
+                    "Indique la cadena completa (fullchain.pem), o pida uno: certbot certonly -d \
+                     {subject}",
+                ),
+            })
             .finding((
                 "no authority that this system knows vouches for it, or its chain is incomplete: \
                  {error}",

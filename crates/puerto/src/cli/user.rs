@@ -235,15 +235,23 @@ impl Desk<'_> {
             UserCommand::Addresses { account: Name { name }, add, remove, .. } => {
                 self.edit(|book| {
                     let account = book.get_mut(name, domains).ok_or_else(|| unknown(name))?;
+                    // However they are written: two spellings of a domain are the same.
+                    let is_same = |known: &str, meant: &str| {
+                        let read = AddressPattern::parse(meant);
+                        known.eq_ignore_ascii_case(meant)
+                            || read.is_ok_and(|meant| {
+                                AddressPattern::parse(known).is_ok_and(|known| known == meant)
+                            })
+                    };
                     for gone in remove {
                         let before = account.addresses.len();
-                        account.addresses.retain(|known| !known.eq_ignore_ascii_case(gone));
+                        account.addresses.retain(|known| !is_same(known, gone));
                         if account.addresses.len() == before {
                             return Err(not_allowed(name, gone));
                         }
                     }
                     for more in add.iter().map(ToString::to_string) {
-                        if !account.addresses.contains(&more) {
+                        if !account.addresses.iter().any(|known| is_same(known, &more)) {
                             account.addresses.push(more);
                         }
                     }

@@ -179,22 +179,24 @@ fn candidates(context: &Context, what: &str) -> Result<Vec<MessageId>, Problem> 
     let mut ids = Vec::new();
     if let Some(history) = &context.history {
         ids = history.find(Key::MessageId(bare), MOST_LOOKED_AT)?;
-        for address in &addresses {
-            if ids.is_empty() {
-                ids = history.find(Key::Address(address), MOST_LOOKED_AT)?;
+        if ids.is_empty() {
+            for address in &addresses {
+                ids.extend(history.find(Key::Address(address), MOST_LOOKED_AT)?);
             }
         }
     }
     // What waits may be older than the history.
-    for address in &addresses {
-        if ids.is_empty() {
-            ids = waiting(context, address)?;
+    if ids.is_empty() {
+        for address in &addresses {
+            ids.extend(waiting(context, address)?);
         }
     }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.dedup();
     Ok(ids)
 }
 
-// The messages in the queue of exactly this sender or recipient, the newest first.
+// The messages in the queue of exactly this sender or recipient.
 fn waiting(context: &Context, address: &str) -> Result<Vec<MessageId>, Problem> {
     let mut ids = Vec::new();
     let is_it = |known: &Address| known.to_string().eq_ignore_ascii_case(address);
@@ -218,8 +220,6 @@ fn waiting(context: &Context, address: &str) -> Result<Vec<MessageId>, Problem> 
             }
         }
     }
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.dedup();
     Ok(ids)
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Existing {
     pub(super) hosts: Vec<(Vec<IpAddr>, Vec<String>)>,
     /// MX of the domain.
     pub(super) exchangers: Vec<(u16, String)>,
+    /// Those of them of which the DNS says that they have no address.
+    pub(super) nowhere: Vec<String>,
     /// The domain has an address of its own, which mail without an MX goes to.
     pub(super) has_address: bool,
     /// Texts of the domain that are, or were meant as, SPF records.
@@ -177,8 +179,18 @@ impl Existing {
         if !unread.0.is_empty() {
             return Err(Unread { questions: unread.0 });
         }
-        found.apex = found.apex(dns, subject).await;
+        (found.apex, found.nowhere) = tokio::join!(found.apex(dns, subject), found.nowhere(dns));
         Ok(found)
+    }
+
+    // No answer is none against them.
+    async fn nowhere<D: Dns>(&self, dns: &D) -> Vec<String> {
+        let hosts = self.exchangers.iter().filter(|(_, host)| !host.is_empty());
+        let asked = together(hosts.map(async |(_, host)| {
+            let is_nowhere = addresses(dns, host).await.is_ok_and(|found| found.is_empty());
+            is_nowhere.then(|| host.clone())
+        }));
+        asked.await.into_iter().flatten().collect()
     }
 
     // What a file of the domain's zone needs beside the records that are planned. No

@@ -66,6 +66,10 @@ pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_,
         let (state, why) = match host.as_str() {
             "" => (State::Delete, Said::plain(words::MX_NULL).put("domain", domain)),
             host if is_ours(host) => (State::Keep, Said::plain(words::MX_OURS)),
+            host if existing.nowhere.iter().any(|one| one == host) => {
+                draft.note(words::MX_NOWHERE.put("host", host).put("domain", domain));
+                (State::Decide, Said::plain(words::MX_NO_HOST).put("host", host))
+            }
             host => (State::Keep, Said::plain(words::MX_OTHER).put("host", host)),
         };
         let value = format!("{preference} {}", if host.is_empty() { "." } else { host });

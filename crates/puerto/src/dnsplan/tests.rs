@@ -317,6 +317,11 @@ fn an_mx_elsewhere_stays_and_a_null_mx_goes() {
     let (mut table, mut subject) = (Table::new(), subject());
     subject.receives = false;
     table.mx("example.com", 5, "mx.provider.example");
+    // One that has no address is for its owner to mend.
+    let plan = planned(&table, &subject);
+    assert_eq!(shown(&plan, "example.com", RecordType::Mx), ["decide 5 mx.provider.example"]);
+    assert!(plan.notes.iter().any(|note| note.id == "mx.nowhere"));
+    table.address("mx.provider.example", "192.0.2.99".parse().unwrap());
     let plan = planned(&table, &subject);
     assert_eq!(shown(&plan, "example.com", RecordType::Mx), ["keep 5 mx.provider.example"]);
     assert!(plan.mailboxes.iter().all(|mailbox| !mailbox.here));

@@ -41,6 +41,9 @@ words! {
          MX.",
         "{host} recibe el correo del dominio y lo seguirá recibiendo: para enviar no hace falta \
          ser MX.";
+    MX_NO_HOST =
+        "{host} is to take the domain's mail, and the DNS knows no address of it.",
+        "{host} ha de recibir el correo del dominio, y el DNS no conoce ninguna dirección suya.";
     MX_NULL =
         "This record says that {domain} takes no mail at all. Receivers refuse a sender that \
          cannot be answered.",
@@ -454,6 +457,13 @@ kinds! {
          outside; if it is not to be reached, have somebody else take the mail.",
         "Publique antes un registro A de {host} con la dirección en la que se llega a este servidor \
          desde fuera; si no se ha de llegar a él, que otro reciba el correo.";
+    MX_NOWHERE = "mx.nowhere" Error:
+        "The MX record of {domain} leads to {host}, which has no address in the DNS: no answer and no \
+         bounce arrives there.",
+        "El registro MX de {domain} lleva a {host}, que no tiene dirección en el DNS: allí no llegan \
+         ni respuestas ni rebotes.",
+        "Publish an A record of {host}, or take this MX record out.",
+        "Publique un registro A de {host}, o quite este registro MX.";
     MX_ELSEWHERE = "mx.elsewhere" Warning:
         "The configuration counts {domain} among the domains whose users live here, but its MX \
          names another server. Mail that this server itself has for {domain} stays here and never \

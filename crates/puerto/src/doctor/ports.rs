@@ -15,6 +15,14 @@ kinds! {
         "{program} escucha ahí, y el servidor no puede hacerlo",
         "stop that program, or give `[listen]` other addresses; then restart the server",
         "pare ese programa o ponga otras direcciones en `[listen]`; después reinicie el servidor";
+    HELD = "port.held" Error:
+        "a program listens there that this machine does not show (a container's, or another user's), \
+         and the server cannot",
+        "ahí escucha un programa que esta máquina no muestra (de un contenedor o de otro usuario), y el \
+         servidor no puede hacerlo",
+        "stop that program where it runs, or give `[listen]` other addresses; then restart the server",
+        "pare ese programa donde se ejecute o ponga otras direcciones en `[listen]`; después reinicie \
+         el servidor";
     SILENT = "port.silent" Error:
         "the server runs, and nothing listens there",
         "el servidor está en marcha y nadie escucha ahí",
@@ -42,13 +50,12 @@ pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
         let stranger = holders
             .iter()
             .find(|program| !is_ours(program, machine.program) && !processes::is_manager(program));
-        let found = match stranger {
-            Some(program) if !is_held => Some(taken(&root, &servers, program, &restart)),
-            _ if matches!(machine.daemon, Daemon::Runs(_))
-                && !processes::is_listened_on(address) =>
-            {
-                Some(SILENT.put("restart", &restart))
-            }
+        let runs = matches!(machine.daemon, Daemon::Runs(_));
+        let found = match (stranger, processes::is_listened_on(address)) {
+            (Some(program), _) if !is_held => Some(taken(&root, &servers, program, &restart)),
+            (_, false) if runs => Some(SILENT.put("restart", &restart)),
+            // Root is shown every program, but those of others' process namespaces.
+            (None, true) if !runs && machine.is_root && holders.is_empty() => Some(HELD.into()),
             _ => None,
         };
         let found = found.map(|finding| of_port(finding, port));

@@ -88,6 +88,10 @@ pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
         Some(_) => "systemctl restart puerto.service",
         None => begun.as_str(),
     };
+    // What is masked must not be before anything else can be done.
+    if let Some(unit) = unit {
+        of_unit(unit, found);
+    }
     match &machine.daemon {
         Daemon::Runs(health) => {
             of_health(health, restart, found);
@@ -103,9 +107,6 @@ pub(super) fn look(machine: &Machine<'_>, unit: Option<&Unit>) -> Section {
             found.push(Finding { seen, ..finding });
         }
         Daemon::Down => found.push(down(unit, &begun, &machine.config.run_dir)),
-    }
-    if let Some(unit) = unit {
-        of_unit(unit, found);
     }
     for process in processes::called("puerto", "serve") {
         if process.is_replaced && !found.iter().any(|one| one.id == OTHER_VERSION.id) {

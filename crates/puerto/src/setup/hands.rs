@@ -83,8 +83,9 @@ fn run_all(commands: &[String], world: &dyn World, problems: &mut Vec<Finding>) 
                 "`{command}` failed: {error}", "`{command}` ha fallado: {error}";
                 command = command, error = error
             );
-            let nothing = Said::default();
-            problems.push(Finding::new("setup.command", Severity::Error, seen, nothing));
+            let remedy =
+                said!("`puerto doctor` looks for the cause", "`puerto doctor` busca la causa");
+            problems.push(Finding::new("setup.command", Severity::Error, seen, remedy));
             return false;
         }
     }

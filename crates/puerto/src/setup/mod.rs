@@ -55,7 +55,7 @@ pub use hands::Step;
 pub use names::{Name, commands_to_take, names_of_commands};
 pub use others::{Service, mail_servers};
 pub use person::{Gone, Nobody, Person};
-pub use postmaster::is_reader;
+pub use postmaster::{is_reader, unknown_reader};
 pub use report::Report;
 pub use root::Root;
 pub use service::{overlap, write_packaged};

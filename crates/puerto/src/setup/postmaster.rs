@@ -44,13 +44,13 @@ pub(super) fn reader(
                  máquina (vacío: solo root)"
             );
             ask(person, question, "", |answer| match is_reader(answer) {
-                true => match answer.split(',').find(|name| root.is_machine() && is_nobody(name)) {
+                true => match unknown_reader(answer, root) {
                     None => Ok(answer.to_owned()),
                     Some(name) => Err(said!(
                         "this machine has no user {name}: their mail would come back. Who reads \
                          root's mail",
                         "esta máquina no tiene ningún usuario {name}: su correo volvería. Quién lee \
-                         el correo de root"; name = name.trim()
+                         el correo de root"; name = name
                     )),
                 },
                 false => Err(said!(
@@ -65,9 +65,12 @@ pub(super) fn reader(
     Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
 }
 
-fn is_nobody(name: &str) -> bool {
-    let name = name.trim();
-    !name.is_empty() && !name.contains('@') && matches!(User::from_name(name), Ok(None))
+/// The first of the users named whom this machine does not have.
+pub fn unknown_reader<'a>(text: &'a str, root: &Root) -> Option<&'a str> {
+    let is_nobody = |name: &&str| {
+        !name.is_empty() && !name.contains('@') && matches!(User::from_name(name), Ok(None))
+    };
+    text.split(',').map(str::trim).find(|name| root.is_machine() && is_nobody(name))
 }
 
 /// The aliases, where there are none yet.

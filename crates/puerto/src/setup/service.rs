@@ -32,10 +32,22 @@ kinds! {
          which `[listen]` does not list",
         "el servidor no podrá abrir {address} cuando vuelva a arrancar: la unidad puerto.socket ocupa \
          {held}, que no está en `[listen]`",
-        "run `puerto setup`, which has the unit follow the configuration and starts the server with \
+        "run `puerto setup {domain}`, which has the unit follow the configuration and starts the server with \
          it; a unit of your own is changed by `systemctl edit puerto.socket`",
-        "ejecute `puerto setup`, que adapta la unidad a la configuración y arranca el servidor con \
+        "ejecute `puerto setup {domain}`, que adapta la unidad a la configuración y arranca el servidor con \
          ella; una unidad propia se cambia con `systemctl edit puerto.socket`";
+}
+
+kinds! {
+    UNUSED = "listener.unused" Warning:
+        "the unit puerto.socket holds {held}, which `[listen]` does not list: whoever connects there \
+         waits for nobody",
+        "la unidad puerto.socket ocupa {held}, que no está en `[listen]`: quien se conecta ahí espera \
+         en vano",
+        "run `puerto setup {domain}`, which has the unit follow the configuration; a unit of your own \
+         is changed by `systemctl edit puerto.socket`",
+        "ejecute `puerto setup {domain}`, que adapta la unidad a la configuración; una unidad propia se \
+         cambia con `systemctl edit puerto.socket`";
 }
 
 /// Where the unit goes.
@@ -82,18 +94,24 @@ pub(super) fn is_followed(root: &Root, wanted: &Wanted) -> bool {
             .is_some_and(|there| there.lines().filter(is_other).eq(text.lines().filter(is_other)))
 }
 
-/// What the unit of the sockets holds and the configuration does not list, where the server
-/// could not open its own addresses beside it; nothing where no service manager runs.
+/// What the unit of the sockets holds and the configuration does not list: the server may not
+/// be able to open its own addresses beside it, and nobody answers there. Nothing where no
+/// service manager runs.
 pub fn overlap(root: &Root, config: &Config) -> Option<Finding> {
     if !root.has(MANAGED) {
         return None;
     }
     let listed: Vec<SocketAddr> = config.listen.all().copied().collect();
-    let held = held(root).into_iter().filter(|held| !listed.contains(held));
-    let mut pairs =
-        held.filter_map(|held| Some((*listed.iter().find(|own| Listen::meet(own, &held))?, held)));
-    let (own, held) = pairs.next()?;
-    Some(OVERLAP.put("address", own).put("held", held))
+    let mut held = held(root);
+    held.retain(|held| !listed.contains(held));
+    let own = |held: &SocketAddr| listed.iter().find(|own| Listen::meet(own, held));
+    let pair = held.iter().find_map(|held| Some((*own(held)?, *held)));
+    let finding = match pair {
+        Some((own, held)) => OVERLAP.put("address", own).put("held", held),
+        None => UNUSED.put("held", held.first()?),
+    };
+    let domain = config.domains.first().map_or(config.hostname.clone(), ToString::to_string);
+    Some(finding.put("domain", domain))
 }
 
 /// The addresses that the service manager holds for us, by the unit that is in force and what

@@ -421,6 +421,11 @@ fn the_unit_of_the_sockets_follows_the_addresses_and_nothing_else() {
         "[Socket]\nListenStream=\nListenStream=127.0.0.1:25\n",
     );
     assert_eq!(overlap(&root, &machine.config()), None);
+    // What it holds beside them lets clients wait for nobody.
+    let none =
+        machine.read("etc/puerto/puerto.toml").replace("smtp = [\"127.0.0.1:25\"]", "smtp = []");
+    let machine = machine.with("etc/puerto/puerto.toml", &none);
+    assert_eq!(overlap(&root, &machine.config()).unwrap().id, "listener.unused");
 }
 
 #[test]

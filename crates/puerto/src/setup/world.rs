@@ -224,7 +224,7 @@ impl World for Network {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim().lines().collect::<Vec<_>>().join("; ");
+        let said = said.trim().lines().collect::<Vec<_>>().join(" ");
         Err(if said.is_empty() { output.status.to_string() } else { said })
     }
 }

@@ -46,8 +46,11 @@ fn an_alias_that_leads_nowhere_is_found() {
 
 #[test]
 fn an_mx_that_leads_here_needs_a_listener() {
-    let found = checks("mail.example.com", |config| config.listen.smtp.clear());
-    assert_eq!(troubles(&found), ["mbox.bounce finding error example.com"]);
+    let loopback = ["127.0.0.1:25", "[::1]:25"].map(|address| address.parse().unwrap());
+    for listen in [vec![], loopback.to_vec()] {
+        let found = checks("mail.example.com", |config| config.listen.smtp = listen);
+        assert_eq!(troubles(&found), ["mbox.bounce finding error example.com"]);
+    }
 }
 
 #[test]

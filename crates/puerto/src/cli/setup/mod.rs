@@ -215,6 +215,13 @@ fn wishes(
             text = text
         ));
     }
+    let root = Root::new(whole(&arguments.root));
+    if let Some(name) = root_mail.and_then(|text| setup::unknown_reader(text, &root)) {
+        return Err(said!(
+            "this machine has no user {name}: root's mail would come back",
+            "esta máquina no tiene ningún usuario {name}: el correo de root volvería"; name = name
+        ));
+    }
     let address = |text: &str| {
         Address::parse(text).map_err(|error| {
             let text = Said::words(format!("`{text}`"));

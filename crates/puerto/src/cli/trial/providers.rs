@@ -1,5 +1,7 @@
 //! What the administrator's files of providers would do.
 
+use std::path::Path;
+
 use super::{Means, Trial};
 use crate::config::Config;
 use crate::finding::kinds;
@@ -12,6 +14,10 @@ kinds! {
         "el proveedor {name} tiene las máquinas de `{host}`, bajo el que están las de desconocidos: el \
          correo para todas ellas es un solo destino",
         "name the provider's own domain in `hosts`", "ponga en `hosts` el dominio del proveedor";
+    NOT_READ = "providers.not-read" Warning:
+        "{file} is not read: the names of providers' files end in .toml",
+        "{file} no se lee: los nombres de los ficheros de proveedores terminan en .toml",
+        "give it such a name, or another place", "póngale un nombre así, o llévelo a otro sitio";
 }
 
 const KEY: &str = "delivery.providers";
@@ -25,12 +31,15 @@ impl Trial {
         match listed {
             Ok(entries) => {
                 let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-                let mut paths: Vec<_> = paths
-                    .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-                    .collect();
+                let mut paths: Vec<_> = paths.collect();
                 paths.sort();
+                let is_read = |path: &Path| path.extension().is_some_and(|end| end == "toml");
                 for path in paths {
-                    self.readable(Means::Warns, KEY, &path);
+                    if is_read(&path) {
+                        self.readable(Means::Warns, KEY, &path);
+                    } else if !is_leftover(&path) {
+                        self.add(KEY, NOT_READ.put("file", path.display()));
+                    }
                 }
             }
             // A folder above it may be closed to the server's user, which is told of its files.
@@ -44,6 +53,16 @@ impl Trial {
             }
         }
     }
+}
+
+// What editors, package managers and people who keep an older one leave beside a file.
+fn is_leftover(path: &Path) -> bool {
+    const ENDS: [&str; 9] =
+        ["~", ".bak", ".old", ".orig", ".swp", ".disabled", ".dpkg-old", ".dpkg-dist", ".dpkg-new"];
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name.starts_with('.')
+        || name.starts_with("README")
+        || ENDS.iter().any(|end| name.ends_with(end))
 }
 
 // Of those alone that registries give names below: what stands on the list for one company's
@@ -88,6 +107,16 @@ mod tests {
             let found = found(folder.path());
             assert_eq!(found.len(), count, "{hosts}: {found:?}");
             assert!(found.iter().all(|line| line.contains("provider own")), "{found:?}");
+        }
+        for (name, count) in
+            [("google.tml", 1), ("google", 1), ("google.toml~", 0), (".own.toml.swp", 0)]
+        {
+            let other = folder.path().join("providers").join(name);
+            std::fs::write(&other, "hosts = [\"a.example\"]\n").unwrap();
+            let found = found(folder.path());
+            assert_eq!(found.len(), count, "{name}: {found:?}");
+            assert!(found.iter().all(|line| line.contains("is not read")), "{found:?}");
+            std::fs::remove_file(&other).unwrap();
         }
     }
 }
