@@ -57,20 +57,21 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session on a connection that was just made.
+    /// A session on a connection that was just made. It is boxed, since it goes from hand to
+    /// hand with each message.
     pub(super) fn new(
         peer: Peer,
         stream: Stream,
         protocol: Protocol,
         name: Domain,
         timeouts: ClientTimeouts,
-    ) -> Self {
+    ) -> Box<Self> {
         let encrypted = matches!(stream, Stream::Tls(_));
         let connection = Connection::new(protocol, name, encrypted);
         let waiting_for = (0, connection.stage());
         let asked = Instant::now();
         let deadline = asked + connection.stage().timeout(&timeouts);
-        Self {
+        Box::new(Self {
             peer,
             connection,
             tls: None,
@@ -86,7 +87,7 @@ impl Session {
             asked,
             deadline,
             broken: None,
-        }
+        })
     }
 
     /// How the connection is protected, if it is.
@@ -119,7 +120,7 @@ impl Session {
     }
 
     /// Says QUIT and waits a little for the reply.
-    pub(super) async fn quit(mut self) {
+    pub(super) async fn quit(mut self: Box<Self>) {
         self.peer.place = None;
         let wait = self.timeouts.quit;
         if !self.connection.quit() {
@@ -133,7 +134,7 @@ impl Session {
     }
 
     /// The same while others go on.
-    pub(super) fn leave(self) {
+    pub(super) fn leave(self: Box<Self>) {
         drop(tokio::spawn(self.quit()));
     }
 

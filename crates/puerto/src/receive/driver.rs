@@ -116,7 +116,7 @@ impl Driver {
     }
 
     /// Serves the client until one of the two has had enough.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let is_client = matches!(self.arrival.peer, Peer::Client(_));
         if is_client {
             self.log(&Event::Connect { client: &self.arrival.client });
