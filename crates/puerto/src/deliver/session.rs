@@ -1,18 +1,20 @@
 //! One connection to one peer: the protocol's state machine joined to a socket.
 
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::time::Duration;
 
 use puerto_smtp::Domain;
 use puerto_smtp::client::{Connection, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Ending;
 use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
+use crate::alarm::{Alarm, at_once, in_time};
 use crate::cause::Cause;
 use crate::telemetry::{Encryption, Verified};
 use crate::tls::Agreed;
@@ -53,6 +55,7 @@ pub(super) struct Session {
     waiting_for: (u64, Stage),
     asked: Instant,
     deadline: Instant,
+    alarm: Alarm,
     broken: Option<Loss>,
 }
 
@@ -86,6 +89,7 @@ impl Session {
             waiting_for,
             asked,
             deadline,
+            alarm: Alarm::default(),
             broken: None,
         })
     }
@@ -202,7 +206,7 @@ impl Session {
         }
         let mut buffer = [0; READ_BUFFER];
         let place = self.peer.place.clone().filter(|_| waiting_for.1.is_before_content());
-        let patience = patience(self.asked, self.deadline, place.as_deref());
+        let patience = patience(&mut self.alarm, (self.asked, self.deadline), place.as_deref());
         let read = tokio::select! {
             biased;
             read = self.stream.read(&mut buffer) => Ok(read),
@@ -230,17 +234,17 @@ impl Session {
 
 // Ends at the deadline; sooner, if others wait for the place of a peer that has taken
 // nothing yet.
-async fn patience(asked: Instant, deadline: Instant, place: Option<&Place>) {
-    let Some(place) = place else { return sleep_until(deadline).await };
+async fn patience(alarm: &mut Alarm, (asked, deadline): (Instant, Instant), place: Option<&Place>) {
+    let Some(place) = place else { return alarm.wait_until(deadline).await };
     let mut look = asked + HURRIED;
     while look < deadline {
-        sleep_until(look).await;
+        alarm.wait_until(look).await;
         if place.is_wanted() {
             return;
         }
         look += LOOK_AGAIN;
     }
-    sleep_until(deadline).await;
+    alarm.wait_until(deadline).await;
 }
 
 async fn write_all(
@@ -248,13 +252,20 @@ async fn write_all(
     mut parts: &mut [IoSlice<'_>],
     wait: Duration,
 ) -> io::Result<()> {
-    let mut deadline = Instant::now() + wait;
+    let mut deadline = None;
     let mut taken = 0;
     // Advancing by nothing drops leading parts that are empty.
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        let written = timeout_at(deadline, stream.write_vectored(parts)).await;
-        let count = written.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut writing = pin!(stream.write_vectored(parts));
+        let count = match at_once(&mut writing).await {
+            Some(written) => written?,
+            None => {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                let written = timeout_at(deadline, writing).await;
+                written.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??
+            }
+        };
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -262,14 +273,14 @@ async fn write_all(
         taken += count;
         if taken >= BLOCK {
             taken = 0;
-            deadline = Instant::now() + wait;
+            deadline = None;
         }
     }
     Ok(())
 }
 
 async fn flush(stream: &mut Stream, wait: Duration) -> io::Result<()> {
-    let flushed = timeout(wait, stream.flush()).await;
+    let flushed = in_time(wait, stream.flush()).await;
     flushed.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
@@ -285,14 +296,14 @@ mod tests {
         let place = places.enter(&whom, 20).await.unwrap();
         let long = Duration::from_secs(300);
         let asked = Instant::now();
-        patience(asked, asked + long, Some(&place)).await;
+        patience(&mut Alarm::default(), (asked, asked + long), Some(&place)).await;
         assert_eq!(asked.elapsed(), long);
         let mut held = Vec::new();
         while let Ok(other) = places.enter(&whom, 20).await {
             held.push(other);
         }
         let asked = Instant::now();
-        patience(asked, asked + long, Some(&place)).await;
+        patience(&mut Alarm::default(), (asked, asked + long), Some(&place)).await;
         assert_eq!(asked.elapsed(), HURRIED);
     }
 }

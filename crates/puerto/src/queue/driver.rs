@@ -27,6 +27,7 @@ use super::shape::Ended;
 use super::sources::Sources;
 use super::work::{Kind, Work};
 use super::{Wiring, catch};
+use crate::alarm::Alarm;
 use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::DestinationKey;
 use crate::telemetry::DeliveryStatus;
@@ -93,6 +94,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut clock = (Instant::now(), self.now());
         let mut stored_elsewhere = self.wiring.work.changed();
         let mut edits = (self.wiring.work.edits(), Instant::now());
+        let mut alarm = Alarm::default();
         while !*shutdown.borrow() {
             if last_renewal.elapsed() >= RENEW_EVERY {
                 self.leases.renew_all().await;
@@ -111,7 +113,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 () = self.wiring.wake.woken() => {}
                 () = self.room.notified() => {}
                 () = &mut stored_elsewhere => stored_elsewhere = self.wiring.work.changed(),
-                () = tokio::time::sleep(self.until(next_due)) => {}
+                () = alarm.wait_until(Instant::now() + self.until(next_due)) => {}
                 changed = shutdown.changed() => if changed.is_err() { break },
             }
         }

@@ -11,7 +11,7 @@ use puerto_smtp::{Address, Domain, Envelope, Reply, ReversePath};
 use puerto_spool::{Content, Draft, Hindrance, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::census::Place;
 use super::connection::Connection;
@@ -20,6 +20,7 @@ use super::login::{self, Conversation};
 use super::policy::{Need, Policy};
 use super::{Context, Service};
 use crate::accounts::Login;
+use crate::alarm::{Alarm, in_time};
 use crate::config::Config;
 use crate::intake::{self, Source};
 use crate::local::Standing;
@@ -82,6 +83,7 @@ pub(super) struct Driver {
     pub(super) failed_logins: u32,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
+    alarm: Alarm,
     /// When the content began to come, and how much has come.
     content: Option<(Instant, u64)>,
     draft: Option<Box<dyn Draft>>,
@@ -109,6 +111,7 @@ impl Driver {
             login: None,
             failed_logins: 0,
             deadline: None,
+            alarm: Alarm::default(),
             content: None,
             draft: None,
             id: None,
@@ -159,7 +162,7 @@ impl Driver {
             Action::Read => return self.read().await,
             Action::Write(bytes) => {
                 let writing = self.arrival.connection.write(bytes);
-                let result = timeout(self.arrival.timeouts.write, writing).await;
+                let result = in_time(self.arrival.timeouts.write, writing).await;
                 return if matches!(result, Ok(Ok(()))) { Flow::Continue } else { self.lost() };
             }
             Action::AskMail { envelope, .. } => {
@@ -237,7 +240,7 @@ impl Driver {
             _ = self.shutdown.changed(), if !stopping => {}
             () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
             // Who is in the middle of something may end it, but not keep us waiting for it.
-            () = sleep_until(deadline) => if stopping { self.say_goodbye() } else {
+            () = self.alarm.wait_until(deadline) => if stopping { self.say_goodbye() } else {
                 let what = format!("timeout after {}", self.session.stage());
                 self.problem(&what);
                 let text = format!("{} Error: timeout exceeded", self.arrival.config.hostname);
