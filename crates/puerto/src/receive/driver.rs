@@ -1,5 +1,6 @@
 //! Drives one session from its greeting to its end.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,6 +230,7 @@ impl Driver {
             deadline = deadline.min(Instant::now() + SILENCE);
         }
         let room = if in_content { CONTENT_READ } else { COMMAND_READ };
+        let has_to_go = self.arrival.place.has_to_go();
         let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
             biased;
@@ -237,8 +239,8 @@ impl Driver {
                 (Ok(count), Some((_, octets))) if in_content => *octets += count as u64,
                 (Ok(_), _) => {}
             },
-            _ = self.shutdown.changed(), if !stopping => {}
-            () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
+            () = ready(()), if !in_content && has_to_go => return self.make_room(),
+            () = self.arrival.place.rung() => {}
             // Who is in the middle of something may end it, but not keep us waiting for it.
             () = self.alarm.wait_until(deadline) => if stopping { self.say_goodbye() } else {
                 let what = format!("timeout after {}", self.session.stage());

@@ -392,6 +392,7 @@ impl Doorman {
             }
         }
         drop(door);
+        self.census.ring();
         let finish = async {
             while let Some(ended) = sessions.join_next().await {
                 self.note_panic(ended.err());
