@@ -31,8 +31,8 @@ use crate::telemetry::{Claims, Client, Event, LocalOrigin, Process, Reject};
 /// Octets that are read at once where a command is expected; pipelined content may
 /// follow it, but most sessions that wait, wait here.
 const COMMAND_READ: usize = 4 * 1024;
-/// The same within content.
-const CONTENT_READ: usize = 32 * 1024;
+/// The same within content: as much as has come already, between these bounds.
+const CONTENT_READ: (usize, usize) = (8 * 1024, 32 * 1024);
 /// How long a client may take to close in its turn.
 const LINGER: Duration = Duration::from_secs(2);
 /// Octets a second that a stranger's content has to come at, on average and after a first
@@ -168,14 +168,15 @@ impl Driver {
             }
             Action::AskMail { envelope, .. } => {
                 let from = envelope.reverse_path.clone();
-                if Box::pin(self.still_logged_in()).await {
+                if self.login.is_none() || Box::pin(self.still_logged_in()).await {
                     self.decide_mail(&from);
                 }
             }
             Action::AskRecipient { envelope, recipient } => {
-                let (from, to) = (envelope.reverse_path.clone(), recipient.address.clone());
-                let verdict = judge(&self.arrival, &self.context.recipients, &to).await;
-                self.decide_recipient(verdict.map_err(|reply| (reply, from, to)));
+                let (from, to) = (&envelope.reverse_path, &recipient.address);
+                let verdict = judge(&self.arrival, &self.context.recipients, to).await;
+                let verdict = verdict.map_err(|reply| (reply, from.clone(), to.clone()));
+                self.decide_recipient(verdict);
             }
             Action::BeginContent(envelope) => {
                 let from = envelope.reverse_path.clone();
@@ -229,8 +230,7 @@ impl Driver {
         if stopping {
             deadline = deadline.min(Instant::now() + SILENCE);
         }
-        let room = if in_content { CONTENT_READ } else { COMMAND_READ };
-        let has_to_go = self.arrival.place.has_to_go();
+        let (room, has_to_go) = (self.room(in_content), self.arrival.place.has_to_go());
         let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
             biased;
@@ -250,6 +250,15 @@ impl Driver {
             }
         }
         Flow::Continue
+    }
+
+    /// How many octets are read at once. Most messages are small.
+    fn room(&self, in_content: bool) -> usize {
+        let (least, most) = CONTENT_READ;
+        match self.content.filter(|_| in_content) {
+            Some((_, octets)) => usize::try_from(octets).unwrap_or(most).clamp(least, most),
+            None => COMMAND_READ,
+        }
     }
 
     /// When waiting for the client ends. Strangers get less time where it is crowded, and
