@@ -104,8 +104,10 @@ pub fn is_looping(header: &Header<'_>) -> bool {
 /// Whether a message was already delivered to this address here, so that its owner
 /// forwards it to itself.
 pub fn was_delivered_to(header: &Header<'_>, address: &Address) -> bool {
-    let text = address.to_string();
-    header.named("Delivered-To").any(|field| field.unfolded().eq_ignore_ascii_case(text.as_bytes()))
+    let mut named = header.named("Delivered-To").peekable();
+    // Nearly none has been delivered before.
+    let text = if named.peek().is_some() { address.to_string() } else { return false };
+    named.any(|field| field.unfolded().eq_ignore_ascii_case(text.as_bytes()))
 }
 
 fn tagged(address: IpAddr) -> String {

@@ -4,7 +4,7 @@
 //! bounce and the explanation work on the same value. [`ReplyDecoder`] reads one
 //! from a peer who may be hostile, within the bounds of [`crate::limits`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -217,14 +217,24 @@ impl Reply {
     }
 
     fn write_line(&self, out: &mut Vec<u8>, separator: u8, line: &str) {
-        out.extend_from_slice(self.code.to_string().as_bytes());
-        out.push(separator);
+        let mut octets = Octets(out);
+        // Octets can always be appended.
+        let _ = write!(octets, "{}{}", self.code, char::from(separator));
         if let Some(enhanced) = self.enhanced {
-            out.extend_from_slice(enhanced.to_string().as_bytes());
-            out.push(b' ');
+            let _ = write!(octets, "{enhanced} ");
         }
         out.extend_from_slice(line.as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Text is written into octets.
+struct Octets<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Octets<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 

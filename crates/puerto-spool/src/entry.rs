@@ -247,6 +247,16 @@ pub enum Disposition {
     Returned(Timestamp),
 }
 
+impl Disposition {
+    /// Whether nothing more is done for the recipient.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Delivered(_) | Self::Bounced(_) | Self::Discarded(_) => true,
+            Self::Deferred { .. } | Self::Returned(_) => false,
+        }
+    }
+}
+
 /// What became of a lease. Recipients that it does not name are returned, due now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 mod acme;
+mod alarm;
 mod backup;
 pub mod bounce;
 pub mod caps;

@@ -107,6 +107,10 @@ impl Common {
             self.input.drain(..self.position.min(self.input.len()));
             self.position = 0;
         }
+        if self.input.is_empty() && self.input.capacity() < room {
+            // A larger one would begin as a copy of what nobody reads any more.
+            self.input = Vec::with_capacity(room);
+        }
         self.input.reserve(room);
         &mut self.input
     }

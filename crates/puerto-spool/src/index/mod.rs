@@ -86,6 +86,8 @@ impl<L> Default for Index<L> {
     }
 }
 
+/// Recipients that are looked for one by one.
+const FEW: usize = 8;
 const HELD: u8 = 1;
 const DELAY_NOTIFIED: u8 = 2;
 /// Beside `HELD`: for the reason that the envelope gives.
@@ -191,8 +193,33 @@ impl<L> Index<L> {
         now: Timestamp,
     ) -> Result<Changed<L>, SpoolError> {
         let id = settlement.token.id;
+        if self.is_last(&settlement) {
+            let gone = self.remove(id);
+            return Ok(Changed { record: Vec::new(), remaining: 0, gone });
+        }
         let places = self.settle_slots(settlement, now)?;
         self.changed(id, places.iter().copied(), now)
+    }
+
+    /// Whether nothing is left of a message after this, as after nearly all: then nobody will
+    /// ask how its recipients fared.
+    fn is_last(&self, settlement: &Settlement) -> bool {
+        let lease = self.leases.get(&settlement.token.fence);
+        let Some(lease) = lease.filter(|lease| lease.is(&settlement.token)) else { return false };
+        let Some(message) = self.messages.get(&lease.id) else { return false };
+        let is_over = |place: &u32| {
+            let slot = message.slots.get(*place as usize);
+            let Some(slot) = slot.filter(|slot| slot.lease() == Some(settlement.token.fence))
+            else {
+                return false;
+            };
+            let mut told = settlement.dispositions.iter();
+            let first = told.find(|(index, _)| *index == slot.index);
+            first.is_some_and(|(_, disposition)| disposition.is_final())
+        };
+        lease.slots.len() <= FEW
+            && message.remaining as usize == lease.slots.len()
+            && lease.slots.iter().all(is_over)
     }
 
     /// Changes the recipients of a lease and ends it; returns their places.

@@ -299,7 +299,7 @@ pub(crate) struct Cache {
     bound: usize,
     octets: usize,
     order: std::collections::VecDeque<crate::MessageId>,
-    entries: std::collections::HashMap<crate::MessageId, (Arc<Vec<u8>>, usize)>,
+    entries: foldhash::HashMap<crate::MessageId, (Arc<Vec<u8>>, usize)>,
 }
 
 impl Cache {

@@ -4,7 +4,7 @@
 //! the log says things in the order in which they happened. The index is never locked
 //! while the disk works. Locks are taken in the order log, index, queue.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -77,7 +77,7 @@ pub(crate) struct Queue {
     /// Only the committer is left, and ends when the queue is empty.
     pub(crate) ending: bool,
     pub(crate) closed: bool,
-    in_flight: HashSet<MessageId>,
+    in_flight: foldhash::HashSet<MessageId>,
     committer: Committer,
 }
 

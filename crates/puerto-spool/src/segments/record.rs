@@ -189,16 +189,19 @@ impl RecordHeader {
     /// Appends the record to `out`, to be written at `offset` of the segment.
     pub(crate) fn put(&self, payload: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
         let start = out.len();
-        let mut rest = Vec::with_capacity(HEADER - 8);
-        rest.put_u32(self.payload);
-        rest.put_u32(u32::from(self.kind.as_u8()));
-        rest.put_u64(self.generation);
-        rest.put_u64(self.id.as_u64());
-        rest.put_u32(self.checksum);
-        rest.put_u32(0);
         out.extend_from_slice(HEADER_MARK);
-        out.put_u32(checksum(salt, self.generation, offset, &rest));
-        out.extend_from_slice(&rest);
+        out.put_u32(0);
+        out.put_u32(self.payload);
+        out.put_u32(u32::from(self.kind.as_u8()));
+        out.put_u64(self.generation);
+        out.put_u64(self.id.as_u64());
+        out.put_u32(self.checksum);
+        out.put_u32(0);
+        if let Some((place, rest)) =
+            out.get_mut(start + 4..).and_then(|header| header.split_first_chunk_mut::<4>())
+        {
+            *place = checksum(salt, self.generation, offset, rest).to_le_bytes();
+        }
         out.extend_from_slice(payload);
         out.resize(start + HEADER + payload.len().next_multiple_of(8), 0);
         let place = offset + (out.len() - start) as u64;

@@ -81,13 +81,13 @@ impl Terms<'_> {
     }
 
     /// Opens a session that is ready for MAIL. With `plain`, TLS is not tried.
-    pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
+    pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Box<Session>, HostFailure> {
         let demanded = self.rule.demand.is_mandatory().then(|| self.rule.reason.clone());
         let opened = self.try_to_open(peer, plain).await;
         opened.map_err(|failure| HostFailure { tls_reason: demanded, ..failure })
     }
 
-    async fn try_to_open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
+    async fn try_to_open(&self, peer: &Peer, plain: bool) -> Result<Box<Session>, HostFailure> {
         let mut session = self.greet(peer).await?;
         match self.prepare(&mut session, plain).await {
             Ok(()) => Ok(session),
@@ -126,7 +126,7 @@ impl Terms<'_> {
     }
 
     /// Opens a session up to the reply to EHLO.
-    pub(super) async fn greet(&self, peer: &Peer) -> Result<Session, HostFailure> {
+    pub(super) async fn greet(&self, peer: &Peer) -> Result<Box<Session>, HostFailure> {
         let (stream, secured) = self.connect(peer).await?;
         let name = own_name(self.helo());
         let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
@@ -356,7 +356,9 @@ pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> 
 }
 
 /// The same for a session of which nothing is left if that fails.
-pub(super) async fn get_ready_or_leave(mut session: Session) -> Result<Session, HostFailure> {
+pub(super) async fn get_ready_or_leave(
+    mut session: Box<Session>,
+) -> Result<Box<Session>, HostFailure> {
     match get_ready(&mut session).await {
         Ok(()) => Ok(session),
         Err(failure) => {

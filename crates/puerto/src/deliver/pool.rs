@@ -54,14 +54,14 @@ struct State {
 }
 
 struct Idle {
-    session: Session,
+    session: Box<Session>,
     whom: Option<Arc<Whom>>,
     until: Instant,
 }
 
 impl Pool {
     /// Takes a connection out, the one that waits for the shortest time.
-    pub(super) fn take(&self, key: &Key, places: &Places) -> Option<Session> {
+    pub(super) fn take(&self, key: &Key, places: &Places) -> Option<Box<Session>> {
         loop {
             let Idle { mut session, whom, .. } = self.lock().pop(key)?;
             if session.is_alive() {
@@ -72,7 +72,7 @@ impl Pool {
     }
 
     /// Puts a connection in, or ends it if there is no room. It holds no place meanwhile.
-    pub(super) fn put(&self, key: Key, mut session: Session) {
+    pub(super) fn put(&self, key: Key, mut session: Box<Session>) {
         let whom = session.peer.place.take().map(|place| place.whom());
         let mut state = self.lock();
         if state.closed || state.count >= MOST_IDLE {
@@ -90,13 +90,13 @@ impl Pool {
 
     /// Ends all connections and keeps none from now on.
     pub(super) async fn close(&self) {
-        let sessions = {
+        let idle = {
             let mut state = self.lock();
             state.closed = true;
             state.expired(None)
         };
         let quitting: Vec<_> =
-            sessions.into_iter().map(|session| tokio::spawn(session.quit())).collect();
+            idle.into_iter().map(|idle| tokio::spawn(idle.session.quit())).collect();
         for task in quitting {
             // A session that cannot be ended politely is ended all the same.
             let _ = task.await;
@@ -115,25 +115,22 @@ impl Pool {
 
 impl State {
     fn pop(&mut self, key: &Key) -> Option<Idle> {
-        let waiting = self.idle.get_mut(key)?;
-        let idle = waiting.pop();
-        if waiting.is_empty() {
-            self.idle.remove(key);
-        }
+        // On a busy way the next comes at once: the reaper clears an empty place away.
+        let idle = self.idle.get_mut(key)?.pop();
         self.count -= usize::from(idle.is_some());
         idle
     }
 
     // Those whose time is over at this moment, or all of them.
-    fn expired(&mut self, at: Option<Instant>) -> Vec<Session> {
-        let mut sessions = Vec::new();
+    fn expired(&mut self, at: Option<Instant>) -> Vec<Idle> {
+        let mut expired = Vec::new();
         for waiting in self.idle.values_mut() {
             let is_over = |idle: &mut Idle| at.is_none_or(|at| idle.until <= at);
-            sessions.extend(waiting.extract_if(.., is_over).map(|idle| idle.session));
+            expired.extend(waiting.extract_if(.., is_over));
         }
         self.idle.retain(|_, waiting| !waiting.is_empty());
-        self.count -= sessions.len();
-        sessions
+        self.count -= expired.len();
+        expired
     }
 
     fn next_end(&self) -> Option<Instant> {
@@ -153,8 +150,8 @@ async fn reap(pool: Weak<Mutex<State>>) {
             (expired, next)
         };
         drop(shared);
-        for session in expired {
-            tokio::spawn(session.quit());
+        for idle in expired {
+            tokio::spawn(idle.session.quit());
         }
         match next {
             Some(next) => tokio::time::sleep_until(next).await,

@@ -304,7 +304,7 @@ impl Remote {
         self.timeouts.unwrap_or(usual)
     }
 
-    fn idle_session(&self, terms: &Terms<'_>, plan: &Plan) -> Option<(Key, Session)> {
+    fn idle_session(&self, terms: &Terms<'_>, plan: &Plan) -> Option<(Key, Box<Session>)> {
         if self.pool.len() == 0 {
             return None;
         }
@@ -319,7 +319,7 @@ impl Remote {
         &self,
         config: &Config,
         target: &LmtpTarget,
-    ) -> Result<Session, HostFailure> {
+    ) -> Result<Box<Session>, HostFailure> {
         let peer = match target {
             LmtpTarget::Host(host, address) => Peer::at(host, *address),
             // A socket has no name but its machine's.
@@ -344,7 +344,7 @@ impl Remote {
     // Gives the message to one host, in as many transactions as that host wants.
     async fn transact(
         &self,
-        mut session: Session,
+        mut session: Box<Session>,
         attempt: &mut Attempt<'_>,
         key: Option<Key>,
     ) -> Tried {
@@ -411,7 +411,7 @@ impl Remote {
         Tried::Done
     }
 
-    fn release(&self, session: Session, key: Option<Key>, plan: &Plan) {
+    fn release(&self, session: Box<Session>, key: Option<Key>, plan: &Plan) {
         let most = plan.manners.messages.unwrap_or(MOST_MESSAGES);
         let has_room = session.connection.transactions() < most;
         match key {
@@ -486,7 +486,11 @@ fn distinct<'a>(
             let original = leased.recipient.original_or_address().into_owned();
             recipient.to_mut().original = Some(original);
         }
-        let index = *seen.entry(recipient.address.clone()).or_insert(recipients.len());
+        // One alone is like no other.
+        let index = match places {
+            [_] => 0,
+            _ => *seen.entry(recipient.address.clone()).or_insert(recipients.len()),
+        };
         if index == recipients.len() {
             recipients.push(recipient);
         }

@@ -1,18 +1,20 @@
 //! One connection to one peer: the protocol's state machine joined to a socket.
 
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::time::Duration;
 
 use puerto_smtp::Domain;
 use puerto_smtp::client::{Connection, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Ending;
 use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
+use crate::alarm::{Alarm, at_once, in_time};
 use crate::cause::Cause;
 use crate::telemetry::{Encryption, Verified};
 use crate::tls::Agreed;
@@ -53,24 +55,26 @@ pub(super) struct Session {
     waiting_for: (u64, Stage),
     asked: Instant,
     deadline: Instant,
+    alarm: Alarm,
     broken: Option<Loss>,
 }
 
 impl Session {
-    /// A session on a connection that was just made.
+    /// A session on a connection that was just made. It is boxed, since it goes from hand to
+    /// hand with each message.
     pub(super) fn new(
         peer: Peer,
         stream: Stream,
         protocol: Protocol,
         name: Domain,
         timeouts: ClientTimeouts,
-    ) -> Self {
+    ) -> Box<Self> {
         let encrypted = matches!(stream, Stream::Tls(_));
         let connection = Connection::new(protocol, name, encrypted);
         let waiting_for = (0, connection.stage());
         let asked = Instant::now();
         let deadline = asked + connection.stage().timeout(&timeouts);
-        Self {
+        Box::new(Self {
             peer,
             connection,
             tls: None,
@@ -85,8 +89,9 @@ impl Session {
             waiting_for,
             asked,
             deadline,
+            alarm: Alarm::default(),
             broken: None,
-        }
+        })
     }
 
     /// How the connection is protected, if it is.
@@ -119,7 +124,7 @@ impl Session {
     }
 
     /// Says QUIT and waits a little for the reply.
-    pub(super) async fn quit(mut self) {
+    pub(super) async fn quit(mut self: Box<Self>) {
         self.peer.place = None;
         let wait = self.timeouts.quit;
         if !self.connection.quit() {
@@ -133,7 +138,7 @@ impl Session {
     }
 
     /// The same while others go on.
-    pub(super) fn leave(self) {
+    pub(super) fn leave(self: Box<Self>) {
         drop(tokio::spawn(self.quit()));
     }
 
@@ -201,7 +206,7 @@ impl Session {
         }
         let mut buffer = [0; READ_BUFFER];
         let place = self.peer.place.clone().filter(|_| waiting_for.1.is_before_content());
-        let patience = patience(self.asked, self.deadline, place.as_deref());
+        let patience = patience(&mut self.alarm, (self.asked, self.deadline), place.as_deref());
         let read = tokio::select! {
             biased;
             read = self.stream.read(&mut buffer) => Ok(read),
@@ -229,17 +234,17 @@ impl Session {
 
 // Ends at the deadline; sooner, if others wait for the place of a peer that has taken
 // nothing yet.
-async fn patience(asked: Instant, deadline: Instant, place: Option<&Place>) {
-    let Some(place) = place else { return sleep_until(deadline).await };
+async fn patience(alarm: &mut Alarm, (asked, deadline): (Instant, Instant), place: Option<&Place>) {
+    let Some(place) = place else { return alarm.wait_until(deadline).await };
     let mut look = asked + HURRIED;
     while look < deadline {
-        sleep_until(look).await;
+        alarm.wait_until(look).await;
         if place.is_wanted() {
             return;
         }
         look += LOOK_AGAIN;
     }
-    sleep_until(deadline).await;
+    alarm.wait_until(deadline).await;
 }
 
 async fn write_all(
@@ -247,13 +252,20 @@ async fn write_all(
     mut parts: &mut [IoSlice<'_>],
     wait: Duration,
 ) -> io::Result<()> {
-    let mut deadline = Instant::now() + wait;
+    let mut deadline = None;
     let mut taken = 0;
     // Advancing by nothing drops leading parts that are empty.
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        let written = timeout_at(deadline, stream.write_vectored(parts)).await;
-        let count = written.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        let mut writing = pin!(stream.write_vectored(parts));
+        let count = match at_once(&mut writing).await {
+            Some(written) => written?,
+            None => {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                let written = timeout_at(deadline, writing).await;
+                written.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??
+            }
+        };
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -261,14 +273,14 @@ async fn write_all(
         taken += count;
         if taken >= BLOCK {
             taken = 0;
-            deadline = Instant::now() + wait;
+            deadline = None;
         }
     }
     Ok(())
 }
 
 async fn flush(stream: &mut Stream, wait: Duration) -> io::Result<()> {
-    let flushed = timeout(wait, stream.flush()).await;
+    let flushed = in_time(wait, stream.flush()).await;
     flushed.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
@@ -284,14 +296,14 @@ mod tests {
         let place = places.enter(&whom, 20).await.unwrap();
         let long = Duration::from_secs(300);
         let asked = Instant::now();
-        patience(asked, asked + long, Some(&place)).await;
+        patience(&mut Alarm::default(), (asked, asked + long), Some(&place)).await;
         assert_eq!(asked.elapsed(), long);
         let mut held = Vec::new();
         while let Ok(other) = places.enter(&whom, 20).await {
             held.push(other);
         }
         let asked = Instant::now();
-        patience(asked, asked + long, Some(&place)).await;
+        patience(&mut Alarm::default(), (asked, asked + long), Some(&place)).await;
         assert_eq!(asked.elapsed(), HURRIED);
     }
 }

@@ -27,13 +27,17 @@ impl Witness {
         terms: &Terms<'_>,
         peer: &Peer,
         job: &Job,
-    ) -> Result<Session, HostFailure> {
+    ) -> Result<Box<Session>, HostFailure> {
         let opened = self.open_by_memory(terms, peer).await;
         self.count(terms, peer, job, &opened);
         opened
     }
 
-    async fn open_by_memory(&self, terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
+    async fn open_by_memory(
+        &self,
+        terms: &Terms<'_>,
+        peer: &Peer,
+    ) -> Result<Box<Session>, HostFailure> {
         let host = &*peer.host;
         let demand = &terms.rule.demand;
         // Without TLS no password would go out.
@@ -69,7 +73,7 @@ impl Witness {
         terms: &Terms<'_>,
         peer: &Peer,
         job: &Job,
-        opened: &Result<Session, HostFailure>,
+        opened: &Result<Box<Session>, HostFailure>,
     ) {
         // What the receiver has not promised is no failure of the receiver's.
         let wishes = [Cause::TlsOptional {}, Cause::RequireTlsVouched {}];
@@ -128,7 +132,10 @@ fn downgraded(terms: &Terms<'_>, session: &mut Session) -> Option<HostFailure> {
 
 // Opportunistic TLS that breaks is given up for this attempt, on a new connection. True where
 // the host itself spoilt it: what the network does is no habit of the host's.
-async fn open_or_plain(terms: &Terms<'_>, peer: &Peer) -> Result<(Session, bool), HostFailure> {
+async fn open_or_plain(
+    terms: &Terms<'_>,
+    peer: &Peer,
+) -> Result<(Box<Session>, bool), HostFailure> {
     match terms.open(peer, false).await {
         Err(failure) if failure.tls_broke => {
             let mut session = terms.open(peer, true).await?;

@@ -227,8 +227,10 @@ pub(super) fn fix<'a>(header: &Header<'a>, work: &Work) -> Result<Fixed<'a>, Ref
         fixed.kept.extend(kept.map(|field| Cow::Borrowed(field.raw())));
         fixed.is_changed |= fixed.kept.len() < header.fields().len();
     }
-    let ids = fixed.fields().into_iter().find(|field| field.is("Message-ID"));
-    fixed.message_id = ids.as_ref().map(Field::text).unwrap_or_default();
+    let is_id = |field: &Field<'_>| field.is("Message-ID");
+    let added = parse_fields(&fixed.added).into_iter().find(is_id);
+    let id = added.or_else(|| fixed.kept().filter_map(Field::parse).find(is_id));
+    fixed.message_id = id.as_ref().map(Field::text).unwrap_or_default();
     Ok(fixed)
 }
 

@@ -427,7 +427,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         Lease { verp, ..lease }
     }
 
-    fn unrouted(&self, lease: Lease) -> Work {
+    fn unrouted(&self, lease: Lease) -> Box<Work> {
         let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
         Work::new(lease, Ok(Routing::Local), Arc::new(body))
     }
@@ -442,7 +442,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
 
     fn look_up(self: &Arc<Self>, question: Question) {
         let dispatcher = Arc::clone(self);
-        self.lines.spawn(async move {
+        self.lines.spawn(Box::pin(async move {
             let mut turn = LookUp { dispatcher: &dispatcher, prompt: true };
             loop {
                 let first = dispatcher.state().look_ups.first_waiting(&question);
@@ -472,7 +472,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                 dispatcher.place(routed);
                 dispatcher.send_on(others);
             }
-        });
+        }));
     }
 
     // What comes of it is in the router's cache.
@@ -483,7 +483,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
         let Way { reverse_path, domain, tls, .. } = way;
         // A panic shows again where the route is taken.
-        let _ = catch(self.wiring.router.prepare(reverse_path, domain, *tls)).await;
+        let _ = catch(Box::pin(self.wiring.router.prepare(reverse_path, domain, *tls))).await;
     }
 
     // What is found may show that it matters whose mail it is. What other senders' DNS says is
@@ -511,7 +511,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     }
 
     async fn route(&self, way: &Way) -> Result<Routing, RouteFailure> {
-        let routing = catch(async {
+        let routing = catch(Box::pin(async {
             let router = &self.wiring.router;
             let direct = router.route_by(&way.reverse_path, &way.domain, way.tls).await;
             let direct = self.by_source(direct, (way.id, &way.reverse_path, &way.origin));
@@ -519,7 +519,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                 None => direct,
                 Some(reason) => self.by_rescue(&reason, router.rescue(way.tls).await),
             }
-        });
+        }));
         routing.await.unwrap_or_else(|()| {
             Err(RouteFailure {
                 code: puerto_smtp::EnhancedCode::new(4, 3, 0),

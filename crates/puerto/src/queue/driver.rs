@@ -27,6 +27,7 @@ use super::shape::Ended;
 use super::sources::Sources;
 use super::work::{Kind, Work};
 use super::{Wiring, catch};
+use crate::alarm::Alarm;
 use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::DestinationKey;
 use crate::telemetry::DeliveryStatus;
@@ -61,7 +62,7 @@ pub(super) struct Driver<D, C> {
 impl<D: Dns + 'static, C: Carrier> Workers for Driver<D, C> {
     fn start_worker(self: Arc<Self>, key: DestinationKey) {
         let lines = Arc::clone(&self.lines);
-        lines.spawn(self.work(key));
+        lines.spawn(Box::pin(self.work(key)));
     }
 }
 
@@ -93,6 +94,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut clock = (Instant::now(), self.now());
         let mut stored_elsewhere = self.wiring.work.changed();
         let mut edits = (self.wiring.work.edits(), Instant::now());
+        let mut alarm = Alarm::default();
         while !*shutdown.borrow() {
             if last_renewal.elapsed() >= RENEW_EVERY {
                 self.leases.renew_all().await;
@@ -111,7 +113,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 () = self.wiring.wake.woken() => {}
                 () = self.room.notified() => {}
                 () = &mut stored_elsewhere => stored_elsewhere = self.wiring.work.changed(),
-                () = tokio::time::sleep(self.until(next_due)) => {}
+                () = alarm.wait_until(Instant::now() + self.until(next_due)) => {}
                 changed = shutdown.changed() => if changed.is_err() { break },
             }
         }
@@ -206,7 +208,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.settle(work, outcomes, Basis::Parked { tried_at, until: due }).await;
     }
 
-    fn next_step(self: &Arc<Self>, key: &DestinationKey) -> Step<Work, Ground> {
+    fn next_step(self: &Arc<Self>, key: &DestinationKey) -> Step<Box<Work>, Ground> {
         let mut standing = self.lines.lock();
         let step = standing.schedule.next(key, Instant::now());
         let Step::Deliver { work, .. } = &step else { return step };
@@ -220,7 +222,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         step
     }
 
-    async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Work, was_probe: bool) {
+    async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Box<Work>, was_probe: bool) {
         let started = Instant::now();
         let recipients = work.job.recipients.len();
         let now = self.now();
@@ -234,14 +236,16 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut ground = None;
         if !work.leases.is_empty() {
             work.job.in_queue = now.since(work.job.received_at);
-            let report = catch(self.attempt_or_stop(&work, withdrawn)).await.unwrap_or_else(|()| {
-                self.wiring
-                    .warn(Some(work.job.id), "a delivery was broken off by an internal error");
-                Some(Report {
-                    outcomes: outcome::all_broken_off(&work.job, self.now()),
-                    pressure: Pressure::Fine,
-                })
-            });
+            let report = catch(Box::pin(self.attempt_or_stop(&work, withdrawn)))
+                .await
+                .unwrap_or_else(|()| {
+                    self.wiring
+                        .warn(Some(work.job.id), "a delivery was broken off by an internal error");
+                    Some(Report {
+                        outcomes: outcome::all_broken_off(&work.job, self.now()),
+                        pressure: Pressure::Fine,
+                    })
+                });
             match report {
                 Some(mut report) => {
                     self.sources.ended(&work.job.plan, work.job.id, outcome::taken(&report));

@@ -1,7 +1,7 @@
 //! The lines in which work stands, and the tasks that take it from there: what dispatch,
 //! which brings work into line, and the workers share.
 
-use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ pub(super) struct Lines {
 
 /// What stands there.
 pub(super) struct Standing {
-    pub(super) schedule: Schedule<Work, Ground>,
+    pub(super) schedule: Schedule<Box<Work>, Ground>,
     /// Leased recipients whose job is under way.
     pub(super) running: usize,
     /// Nothing comes into line any more.
@@ -65,8 +65,9 @@ impl Lines {
         self.leases.recipients().saturating_sub(self.lock().running)
     }
 
-    /// Runs a task that a stop waits for.
-    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a task that a stop waits for. It comes boxed: starting and ending a task copies it
+    /// several times, and what works at a line is several KiB.
+    pub(super) fn spawn(self: &Arc<Self>, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         self.tasks.fetch_add(1, Ordering::SeqCst);
         let guard = TaskGuard(Arc::clone(self));
         tokio::spawn(async move {

@@ -29,6 +29,7 @@ mod work;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -94,10 +95,9 @@ pub async fn run<D: Dns + 'static, C: Carrier>(
 }
 
 /// Runs a future and turns a panic into an error, so that one message's trouble
-/// stays its own. It is boxed: thousands of tasks wait, and each is as large as the
-/// largest of what it may ever do.
-fn catch<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, ()>> {
-    let mut future = Box::pin(future);
+/// stays its own. It comes boxed: thousands of tasks wait, and each is as large as the
+/// largest of what it may ever do, which whoever makes it has made in its place at once.
+fn catch<T>(mut future: Pin<Box<impl Future<Output = T>>>) -> impl Future<Output = Result<T, ()>> {
     std::future::poll_fn(move |context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,

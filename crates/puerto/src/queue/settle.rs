@@ -50,7 +50,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
     /// Draws every consequence of an attempt. Work for which that fails by a mistake of our
     /// own waits and is tried again.
     pub(super) async fn settle(&self, work: &Work, outcomes: Vec<Outcome>, basis: Basis) {
-        if catch(self.draw_consequences(work, outcomes, basis)).await.is_err() {
+        if catch(Box::pin(self.draw_consequences(work, outcomes, basis))).await.is_err() {
             let text = "its settlement was broken off by an internal error";
             self.wiring.warn(Some(work.job.id), text);
             self.give_back(work, self.wiring.now().after(AFTER_MISTAKE));

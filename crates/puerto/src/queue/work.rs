@@ -61,12 +61,13 @@ fn pseudo_plan(name: &str) -> Arc<Plan> {
 }
 
 impl Work {
-    /// Makes work of a lease once it is known where it goes.
+    /// Makes work of a lease once it is known where it goes. It is boxed, since it goes through
+    /// many hands in a line.
     pub(super) fn new(
         lease: Lease,
         routing: Result<Routing, RouteFailure>,
         body: Arc<dyn Body>,
-    ) -> Self {
+    ) -> Box<Self> {
         let (plan, kind) = match routing {
             Ok(Routing::Remote(plan)) => (plan, Kind::Remote),
             Ok(Routing::Local) => (Arc::clone(&LOCAL_PLAN), Kind::Local),
@@ -91,7 +92,7 @@ impl Work {
             ending: Ending::default(),
             body,
         };
-        Self {
+        Box::new(Self {
             job,
             kind,
             leases: vec![held],
@@ -99,7 +100,7 @@ impl Work {
             origin: lease.origin,
             claimed: Instant::now(),
             fresh,
-        }
+        })
     }
 
     /// Where the work stands in line. Mailboxes have a line for each user, whatever
@@ -163,7 +164,7 @@ impl Work {
     }
 }
 
-impl Schedulable for Work {
+impl Schedulable for Box<Work> {
     fn is_fresh(&self) -> bool {
         self.fresh
     }

@@ -41,20 +41,23 @@ enum Group {
 impl Counted {
     // The groups that it counts in, and how many times what one client may have each may
     // have; the widest comes last. Hosts of a trusted network are not one client.
-    fn groups(self) -> Vec<(Group, usize)> {
-        let (address, is_trusted) = match self {
-            Self::User(uid) => return vec![(Group::User(uid), 1)],
-            Self::Stranger(address) => (address.to_canonical(), false),
-            Self::Trusted(address) => (address.to_canonical(), true),
-        };
-        let IpAddr::V6(v6) = address else { return vec![(Group::Network(address, 32), 1)] };
-        let network = |prefix: u8| {
+    fn groups(self) -> impl DoubleEndedIterator<Item = (Group, usize)> {
+        let network = |v6: Ipv6Addr, prefix: u8| {
             let mask = u128::MAX << (128 - u32::from(prefix));
             Group::Network(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask)), prefix)
         };
-        let wider: &[(u8, usize)] = if is_trusted { &[] } else { &[(56, 2), (48, 4)] };
-        let all = [(64, 1)].iter().chain(wider);
-        all.map(|(prefix, times)| (network(*prefix), *times)).collect()
+        let of = |address: IpAddr, is_trusted| match (address.to_canonical(), is_trusted) {
+            (IpAddr::V4(v4), _) => [Some((Group::Network(IpAddr::V4(v4), 32), 1)), None, None],
+            (IpAddr::V6(v6), true) => [Some((network(v6, 64), 1)), None, None],
+            (IpAddr::V6(v6), false) => [(64, 1), (56, 2), (48, 4)]
+                .map(|(prefix, times)| Some((network(v6, prefix), times))),
+        };
+        let groups = match self {
+            Self::User(uid) => [Some((Group::User(uid), 1)), None, None],
+            Self::Stranger(address) => of(address, false),
+            Self::Trusted(address) => of(address, true),
+        };
+        groups.into_iter().flatten()
     }
 
     fn is_stranger(self) -> bool {
@@ -92,7 +95,7 @@ impl Counts {
     }
 
     fn of_widest(&self, client: Counted) -> usize {
-        let widest = client.groups().pop();
+        let widest = client.groups().next_back();
         widest.and_then(|(group, _)| self.by_group.get(&group).copied()).unwrap_or_default()
     }
 
@@ -138,7 +141,8 @@ impl Counts {
         let guest = waiting.max().and_then(|(_, _, number)| self.guests.remove(&number));
         if let Some(guest) = guest {
             self.remove(guest.client);
-            guest.leave.notify_one();
+            guest.has_to_go.store(true, Ordering::Relaxed);
+            guest.bell.notify_one();
         }
     }
 }
@@ -165,7 +169,9 @@ pub(super) struct Place {
 #[derive(Debug)]
 struct Guest {
     client: Counted,
-    leave: Notify,
+    /// Rings when it has to go, and when the server stops.
+    bell: Notify,
+    has_to_go: AtomicBool,
     begun: Instant,
     /// When it last got something done, in milliseconds.
     progress: AtomicU64,
@@ -193,9 +199,22 @@ impl Place {
         self.guest.busy.store(busy, Ordering::Relaxed);
     }
 
-    /// Returns when this connection is to make room for another.
+    /// Whether this connection is to make room for another.
+    pub(super) fn has_to_go(&self) -> bool {
+        self.guest.has_to_go.load(Ordering::Relaxed)
+    }
+
+    /// Returns when it is.
     pub(super) async fn is_wanted(&self) {
-        self.guest.leave.notified().await;
+        while !self.has_to_go() {
+            self.rung().await;
+        }
+    }
+
+    /// Returns when it may be, or when the server stops: one bell for both, since each step of
+    /// a session listens.
+    pub(super) async fn rung(&self) {
+        self.guest.bell.notified().await;
     }
 
     /// Whether four of the five places that its kind shares are taken: time to be less
@@ -224,7 +243,7 @@ impl Census {
         let is_full = |(group, times): &(Group, usize)| {
             counts.by_group.get(group).copied().unwrap_or_default() >= one.saturating_mul(*times)
         };
-        if client.groups().iter().any(is_full) {
+        if client.groups().any(|group| is_full(&group)) {
             return Err(Full::Client);
         }
         if !counts.has_room(client, most) {
@@ -241,7 +260,8 @@ impl Census {
         counts.next += 1;
         let guest = Arc::new(Guest {
             client,
-            leave: Notify::new(),
+            bell: Notify::new(),
+            has_to_go: AtomicBool::new(false),
             begun: self.begun,
             progress: AtomicU64::new(0),
             busy: AtomicBool::new(false),
@@ -251,6 +271,11 @@ impl Census {
         let place = Place { census: self.clone(), number, guest };
         place.progress();
         Ok(place)
+    }
+
+    /// Has all look whether the server stops.
+    pub(super) fn ring(&self) {
+        self.counts().guests.values().for_each(|guest| guest.bell.notify_one());
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -94,7 +94,7 @@ impl Connection {
             Self::Unix(stream) => stream.shutdown().await,
             Self::Gone => return,
         };
-        let mut unwanted = Vec::with_capacity(4096);
+        let mut unwanted = Vec::with_capacity(512);
         let mut more = told.is_ok();
         while more {
             unwanted.clear();

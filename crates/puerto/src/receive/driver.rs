@@ -1,5 +1,6 @@
 //! Drives one session from its greeting to its end.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use puerto_smtp::{Address, Domain, Envelope, Reply, ReversePath};
 use puerto_spool::{Content, Draft, Hindrance, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::census::Place;
 use super::connection::Connection;
@@ -20,6 +21,7 @@ use super::login::{self, Conversation};
 use super::policy::{Need, Policy};
 use super::{Context, Service};
 use crate::accounts::Login;
+use crate::alarm::{Alarm, in_time};
 use crate::config::Config;
 use crate::intake::{self, Source};
 use crate::local::Standing;
@@ -29,8 +31,8 @@ use crate::telemetry::{Claims, Client, Event, LocalOrigin, Process, Reject};
 /// Octets that are read at once where a command is expected; pipelined content may
 /// follow it, but most sessions that wait, wait here.
 const COMMAND_READ: usize = 4 * 1024;
-/// The same within content.
-const CONTENT_READ: usize = 32 * 1024;
+/// The same within content: as much as has come already, between these bounds.
+const CONTENT_READ: (usize, usize) = (8 * 1024, 32 * 1024);
 /// How long a client may take to close in its turn.
 const LINGER: Duration = Duration::from_secs(2);
 /// Octets a second that a stranger's content has to come at, on average and after a first
@@ -82,6 +84,7 @@ pub(super) struct Driver {
     pub(super) failed_logins: u32,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
+    alarm: Alarm,
     /// When the content began to come, and how much has come.
     content: Option<(Instant, u64)>,
     draft: Option<Box<dyn Draft>>,
@@ -109,6 +112,7 @@ impl Driver {
             login: None,
             failed_logins: 0,
             deadline: None,
+            alarm: Alarm::default(),
             content: None,
             draft: None,
             id: None,
@@ -116,7 +120,7 @@ impl Driver {
     }
 
     /// Serves the client until one of the two has had enough.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let is_client = matches!(self.arrival.peer, Peer::Client(_));
         if is_client {
             self.log(&Event::Connect { client: &self.arrival.client });
@@ -159,19 +163,20 @@ impl Driver {
             Action::Read => return self.read().await,
             Action::Write(bytes) => {
                 let writing = self.arrival.connection.write(bytes);
-                let result = timeout(self.arrival.timeouts.write, writing).await;
+                let result = in_time(self.arrival.timeouts.write, writing).await;
                 return if matches!(result, Ok(Ok(()))) { Flow::Continue } else { self.lost() };
             }
             Action::AskMail { envelope, .. } => {
                 let from = envelope.reverse_path.clone();
-                if Box::pin(self.still_logged_in()).await {
+                if self.login.is_none() || Box::pin(self.still_logged_in()).await {
                     self.decide_mail(&from);
                 }
             }
             Action::AskRecipient { envelope, recipient } => {
-                let (from, to) = (envelope.reverse_path.clone(), recipient.address.clone());
-                let verdict = judge(&self.arrival, &self.context.recipients, &to).await;
-                self.decide_recipient(verdict.map_err(|reply| (reply, from, to)));
+                let (from, to) = (&envelope.reverse_path, &recipient.address);
+                let verdict = judge(&self.arrival, &self.context.recipients, to).await;
+                let verdict = verdict.map_err(|reply| (reply, from.clone(), to.clone()));
+                self.decide_recipient(verdict);
             }
             Action::BeginContent(envelope) => {
                 let from = envelope.reverse_path.clone();
@@ -225,7 +230,7 @@ impl Driver {
         if stopping {
             deadline = deadline.min(Instant::now() + SILENCE);
         }
-        let room = if in_content { CONTENT_READ } else { COMMAND_READ };
+        let (room, has_to_go) = (self.room(in_content), self.arrival.place.has_to_go());
         let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
             biased;
@@ -234,10 +239,10 @@ impl Driver {
                 (Ok(count), Some((_, octets))) if in_content => *octets += count as u64,
                 (Ok(_), _) => {}
             },
-            _ = self.shutdown.changed(), if !stopping => {}
-            () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
+            () = ready(()), if !in_content && has_to_go => return self.make_room(),
+            () = self.arrival.place.rung() => {}
             // Who is in the middle of something may end it, but not keep us waiting for it.
-            () = sleep_until(deadline) => if stopping { self.say_goodbye() } else {
+            () = self.alarm.wait_until(deadline) => if stopping { self.say_goodbye() } else {
                 let what = format!("timeout after {}", self.session.stage());
                 self.problem(&what);
                 let text = format!("{} Error: timeout exceeded", self.arrival.config.hostname);
@@ -245,6 +250,15 @@ impl Driver {
             }
         }
         Flow::Continue
+    }
+
+    /// How many octets are read at once. Most messages are small.
+    fn room(&self, in_content: bool) -> usize {
+        let (least, most) = CONTENT_READ;
+        match self.content.filter(|_| in_content) {
+            Some((_, octets)) => usize::try_from(octets).unwrap_or(most).clamp(least, most),
+            None => COMMAND_READ,
+        }
     }
 
     /// When waiting for the client ends. Strangers get less time where it is crowded, and

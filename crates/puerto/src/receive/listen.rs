@@ -392,6 +392,7 @@ impl Doorman {
             }
         }
         drop(door);
+        self.census.ring();
         let finish = async {
             while let Some(ended) = sessions.join_next().await {
                 self.note_panic(ended.err());
@@ -432,7 +433,8 @@ impl Doorman {
         match self.census.enter(counted, &config.limits) {
             Ok(place) => {
                 let doorman = self.clone();
-                sessions.spawn(doorman.serve(knock, counted, Terms { config, place }));
+                // A session is several KiB, which starting and ending a task would copy around.
+                sessions.spawn(Box::pin(doorman.serve(knock, counted, Terms { config, place })));
             }
             Err(full) => self.turn_away(knock, full, &config.hostname),
         }
@@ -446,7 +448,9 @@ impl Doorman {
             (Knock::Unix(stream), Counted::User(uid)) => user(stream, uid, terms),
             (Knock::Unix(_), _) => return,
         };
-        Driver::new(self.context, arrival, self.shutdown).run().await;
+        // Not `Driver::new(…).run()`, which would copy all that a session may ever hold.
+        let mut driver = Driver::new(self.context, arrival, self.shutdown);
+        driver.run().await;
     }
 
     async fn client(
