@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::places::{Places, Whom};
 use super::session::Session;
+use crate::config::Downgrade;
 use crate::transport::Demand;
 
 /// How long a connection waits.
@@ -31,6 +32,8 @@ pub(super) struct Key {
     /// What was demanded of TLS: a connection that was made with less never carries what
     /// needs more.
     pub(super) demand: Demand,
+    /// What was to be done had it done less TLS than before.
+    pub(super) downgrade: Downgrade,
     /// Whether TLS came from the first byte.
     pub(super) implicit_tls: bool,
     /// What we called ourselves.

@@ -451,6 +451,7 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
         host: Arc::clone(&hop.host),
         address: hop.address,
         demand: hop.rule.as_deref().unwrap_or(&terms.rule).demand.clone(),
+        downgrade: terms.config.delivery.downgrade,
         implicit_tls: terms.implicit_tls,
         name: terms.helo().to_owned(),
         source: terms.source(hop.address),
