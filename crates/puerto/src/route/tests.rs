@@ -438,7 +438,7 @@ async fn hosts_that_mx_records_name_for_a_relay_are_known_by_dnssec_alone() {
 // Found by hand: each message went round fifty times, and was returned.
 #[tokio::test]
 async fn mail_waits_while_its_relay_is_this_server_itself() {
-    let listen = "[listen]\nsmtp = [\"0.0.0.0:25\"]\nsubmission = [\"0.0.0.0:587\"]";
+    let listen = "[listen]\nsmtp = [\"0.0.0.0:25\", \"0.0.0.0:587\"]";
     for hop in
         ["[mail.example.com]:587", "[203.0.113.5]", "mail.example.com", "us.test", "[127.0.0.1]"]
     {
