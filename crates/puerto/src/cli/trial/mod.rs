@@ -87,14 +87,15 @@ kinds! {
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
 }
 
-/// The name of a line of a map that cannot be understood.
-const BROKEN: &str = "virtual.broken";
+/// What in a file cannot be understood: where, and what.
+type Broken = Vec<(String, Said)>;
+
 /// The name of what cannot be used.
 const UNUSABLE: &str = "key.unusable";
 
 const MEANWHILE_WAITS: Text = Text::new(
-    "{place}: {what}; until then mail for it waits",
-    "{place}: {what}; hasta entonces el correo para ella espera",
+    "{place}: {what}; until then its mail waits",
+    "{place}: {what}; hasta entonces su correo espera",
 );
 const MEANWHILE_REFUSED: Text = Text::new(
     "{place}: {what}; until then mail for whom it means is refused",
@@ -395,18 +396,23 @@ impl Trial {
             if !self.readable(means, key, file) {
                 continue;
             }
-            let shown = file.display().to_string();
-            match key {
+            let service = self.service.as_ref();
+            let at = |(line, what)| (format!("{}:{line}", file.display()), what);
+            let (id, until, found): (_, _, Broken) = match key {
                 "virtual.file" => {
-                    let broken = local::broken_lines(config, self.service.as_ref());
-                    self.broken(key, &shown, MEANWHILE_WAITS, broken);
+                    let lines = local::broken_lines(config, service).into_iter();
+                    ("virtual.broken", MEANWHILE_WAITS, lines.map(at).collect())
                 }
                 "relay_recipients" => {
-                    let broken = recipients::broken_lines(file, self.service.as_ref());
-                    self.broken(key, &shown, MEANWHILE_REFUSED, broken);
+                    let lines = recipients::broken_lines(file, service).into_iter();
+                    ("virtual.broken", MEANWHILE_REFUSED, lines.map(at).collect())
                 }
-                _ => {}
-            }
+                _ => {
+                    let found = local::broken_aliases(&config.local, service);
+                    ("aliases.broken", MEANWHILE_WAITS, found)
+                }
+            };
+            self.broken((key, id), until, found);
         }
         self.circles(config);
         if let Some(file) = &config.srs.secret_file
@@ -423,11 +429,11 @@ impl Trial {
         }
     }
 
-    fn broken(&mut self, key: &'static str, file: &str, until: Text, lines: Vec<(usize, Said)>) {
-        for (number, what) in lines {
-            let place = Said::words(format!("{file}:{number}"));
+    fn broken(&mut self, (key, id): (&'static str, &'static str), until: Text, found: Broken) {
+        for (place, what) in found {
+            let place = Said::words(place);
             let said = Said::of_parts(until, &[("place", &place), ("what", &what)]);
-            self.adds_wait(key, Finding::new(BROKEN, Severity::Error, said, Said::default()));
+            self.adds_wait(key, Finding::new(id, Severity::Error, said, Said::default()));
         }
     }
 
