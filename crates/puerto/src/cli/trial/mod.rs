@@ -4,12 +4,13 @@
 
 mod people;
 mod providers;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod times;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use puerto_spool::postgres;
 use serde_json::{Value, json};
 
-use super::clock::now;
+use super::clock::{now, today_in_utc};
 use crate::cause::Cause;
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
@@ -67,10 +68,6 @@ kinds! {
     HELD = "listener.held" Warning:
         "{address} is held by another program{which}", "{address} lo ocupa otro programa{which}",
         "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
-    NOT_OURS = "source.not-ours" Warning:
-        "{address} is no address of this machine, so no mail would leave",
-        "{address} no es una dirección de esta máquina, así que no saldría correo",
-        "`ip address` shows those that are", "`ip address` muestra las que sí";
     SHORT_NAME = "hostname.short" Warning:
         "{name} is not a full name, and receivers refuse such a greeting",
         "{name} no es un nombre completo, y los receptores rechazan ese saludo",
@@ -192,6 +189,7 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.networks(config);
     trial.times(config);
     trial.sources(config);
+    trial.first_days(config, today_in_utc());
     trial.providers(config);
     trial.names(config);
     let own = Config::command(file);
@@ -483,21 +481,6 @@ impl Trial {
                     }
                 }
                 _ => self.failed(Means::Stops, key, &address.to_string(), &error),
-            }
-        }
-    }
-
-    fn sources(&mut self, config: &Config) {
-        let delivery = &config.delivery;
-        let v4 = delivery.bind_ipv4.map(|address| ("delivery.bind_ipv4", IpAddr::V4(address)));
-        let v6 = delivery.bind_ipv6.map(|address| ("delivery.bind_ipv6", IpAddr::V6(address)));
-        let of_sources = config.sources.iter().flat_map(|source| {
-            let v4 = source.ipv4.map(|address| ("source.ipv4", IpAddr::V4(address)));
-            v4.into_iter().chain(source.ipv6.map(|address| ("source.ipv6", IpAddr::V6(address))))
-        });
-        for (key, address) in v4.into_iter().chain(v6).chain(of_sources) {
-            if UdpSocket::bind((address, 0)).is_err() {
-                self.add(key, NOT_OURS.put("address", address));
             }
         }
     }
