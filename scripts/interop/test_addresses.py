@@ -258,6 +258,27 @@ def test_strangers_are_told_at_once_that_an_alias_leads_to_nobody(world):
         assert line in told, told
 
 
+def test_mail_through_a_broken_alias_waits_and_strangers_come_again(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    aliases = world.folder / "aliases"
+    aliases.write_text('list: :include:lista.txt\nopen: "|echo\nroot: you@example.net\n')
+    puerto = Puerto(world, FROM_HERE, f'[local]\naliases = "{aliases}"\n[queue]\nretry = ["1s"]\n')
+    names = [f"{name}@example.com" for name in ("list", "open", "root", "nobody-here")]
+    assert rcpt(*names) == [450, 450, 250, 550]
+    assert "lista" not in puerto.log(), "what is in the file is no stranger's affair"
+    for name in ("list", "open"):
+        run(puerto.sendmail, "-f", "ana@example.com", f"{name}@example.com", input=b"Subject: x\n\nhi\n")
+    puerto.says("status=deferred (in the aliases file: `:include:lista.txt`: write")
+    checked = puerto.command("config", "check", check=False, env=puerto.environment | {"LC_ALL": "C"})
+    told = (checked.stdout + checked.stderr).decode()
+    assert checked.returncode == 1 and f"{aliases}:1: `list`: `:include:lista.txt`" in told, told
+    aliases.write_text("list: you@example.net\nopen: you@example.net\n")
+    wait_for("both", lambda: len(sink.messages) == 2)
+    puerto.wait_empty()
+    assert "status=bounced" not in puerto.log()
+
+
 def test_virtual_domains(world):
     Unbound(world, RECORDS)
     sink = Sink(world, FINAL_ADDRESS)

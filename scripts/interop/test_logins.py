@@ -70,8 +70,11 @@ def test_smtplib(world):
                 client.user, client.password = "ana", password
                 started = time.monotonic()
                 if mechanism == "plain":
-                    encoded = smtplib.encode_base64(f"\0ana\0{password}".encode(), eol="")
-                    assert client.docmd("AUTH PLAIN", encoded)[0] == 235
+                    # RFC 4616: somebody may say who they are, and act for nobody else.
+                    other, same = (smtplib.encode_base64(f"{name}\0ana\0{password}".encode(), eol="")
+                                   for name in ("root", ["", "ana@example.com", "ANA"][number]))
+                    assert client.docmd("AUTH PLAIN", other)[0] == 535
+                    assert client.docmd("AUTH PLAIN", same)[0] == 235
                 else:
                     first = smtplib.encode_base64(b"ana", eol="")
                     assert client.docmd("AUTH LOGIN", first)[0] == 334

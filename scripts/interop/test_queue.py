@@ -10,7 +10,9 @@ import struct
 import fcntl
 import termios
 
-from peers import FINAL_ADDRESS, RECORDS, Puerto, Unbound, final_postfix, run, wait_for
+from peers import (FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Puerto, Unbound, final_postfix, run,
+                   wait_for)
+from scripted import Sink
 
 
 def send(puerto, to, sender="ana@example.com"):
@@ -61,6 +63,50 @@ def test_a_pause_ends_by_itself(world):
     final.wait(1)
     puerto.says("pause to=*: has ended")
     assert orders(puerto) == []
+
+
+def test_mail_behind_a_pause_that_was_asked_for_is_told_when_that_ends(world):
+    """Most of it was never tried: its own next attempt would be now."""
+    address = "127.0.0.61"
+    Unbound(world, ["slow.example. IN MX 10 mx.slow.example.", f"mx.slow.example. IN A {address}"])
+    sink = Sink(world, address)
+    sink.misbehave("rcpt", "421 4.7.28 Our system has detected an unusual rate of mail")
+    providers = world.folder / "providers"
+    providers.mkdir()
+    (providers / "slow.toml").write_text(
+        'hosts = ["mx.slow.example"]\nconnections = 1\n'
+        '[[reply]]\nsays = "4.7.28"\ndo = "park"\nfor = "30m"\n')
+    puerto = Puerto(world, sections=(
+        f'[delivery]\nallow_private = true\nbind_ipv4 = "{SENDER_ADDRESS}"\nproviders = "{providers}"\n'))
+    for number in range(20):
+        send(puerto, f"user{number}@slow.example")
+    puerto.says("asked for a pause")
+    wait_for("nothing to be under way", lambda: overview(puerto)["recipients"]["active"] == 0
+             and puerto.queue_length() == 20)
+
+    listed = [json.loads(line) for line in puerto.command("queue", "list", "--json").stdout.splitlines()]
+    untried = [message for message in listed if message["recipients"][0]["attempts"] == 0]
+    assert len(listed) == 20 and len(untried) >= 15, listed
+    shown = {message["id"]: json.loads(puerto.command("queue", "show", message["id"], "--json").stdout)
+             for message in listed}
+    parks = [park for message in shown.values() for park in message["parked"]]
+    assert len(parks) == 20 and len({park["until"][:16] for park in parks}) <= 2, parks
+    until = parks[0]["until"]
+    assert parks[0]["lane"] == "slow" and "4.7.28" in parks[0]["reason"], parks[0]
+    for message in [*listed, *shown.values()]:
+        assert message["recipients"][0]["next_attempt"][:16] >= until[:16], (message, until)
+    one = untried[0]["id"]
+    text = puerto.command("queue", "list").stdout.decode()
+    assert "due now" not in text and re.search(r"next try in (29|30)m\n", text), text
+    for words in (puerto.command("queue", "show", one).stdout.decode(),
+                  puerto.command("why", one).stdout.decode()):
+        assert "due now" not in words and "4.7.28" in words, words
+        assert re.search(r"[Nn]ext (try|attempt) .*in (29|30) ?m", words), words
+    [lane] = overview(puerto)["lanes"]
+    assert lane["until"][:16] == until[:16] and lane["state"] == "parked", lane
+    sink.behave()
+    puerto.command("queue", "retry", "--all", "--yes")
+    wait_for("the first to be taken", lambda: sink.messages)
 
 
 def test_mail_goes_another_way_until_that_is_taken_back(world):

@@ -176,7 +176,7 @@ impl Visit {
                     Next::GoOn
                 }
                 Action::BeginAuth { initial: Some(said), .. } | Action::ContinueAuth(said) => {
-                    let claim = Claim::of_plain(said);
+                    let claim = Claim::of_plain(said, str::eq_ignore_ascii_case);
                     self.log_in(claim.as_ref())
                 }
                 Action::StartTls => self.start_tls().await,

@@ -162,9 +162,9 @@ fn run(settings: Settings, early: &[u8], parts: &[Vec<Vec<u8>>]) -> (String, Vec
 fn log_in(session: &mut Session, mechanism: Mechanism, said: &[Vec<u8>]) {
     let password = match (mechanism, said) {
         (Mechanism::Plain, []) => return session.challenge(b""),
-        (Mechanism::Plain, [message, ..]) => {
-            Claim::of_plain(message).map(|claim| claim.password).unwrap_or_default()
-        }
+        (Mechanism::Plain, [message, ..]) => Claim::of_plain(message, str::eq_ignore_ascii_case)
+            .map(|claim| claim.password)
+            .unwrap_or_default(),
         (Mechanism::Login, []) => return session.challenge(b"Username:"),
         (Mechanism::Login, [_]) => return session.challenge(b"Password:"),
         (Mechanism::Login, [_, password, ..]) => password.clone(),

@@ -66,13 +66,15 @@ impl Claim {
     /// Reads a message of PLAIN, `authzid NUL authcid NUL password` (RFC 4616 §2). `None` if
     /// it is none, or somebody wants to act for another than they are: taking the name
     /// of whom they would act for as the name of who they are has let people in elsewhere.
-    pub fn of_plain(message: &[u8]) -> Option<Self> {
+    /// Whether two names are one person's is for `are_one` to say.
+    pub fn of_plain(message: &[u8], are_one: impl Fn(&str, &str) -> bool) -> Option<Self> {
         let mut parts = message.split(|octet| *octet == 0);
         let (acting_for, user) = (parts.next()?, parts.next()?);
         let password = parts.next().filter(|password| !password.is_empty())?;
         let is_whole = parts.next().is_none();
-        let is_themselves = acting_for.is_empty() || acting_for.eq_ignore_ascii_case(user);
         let user = user_name(user)?;
+        let is_themselves = acting_for.is_empty()
+            || user_name(acting_for).is_some_and(|name| are_one(&name, &user));
         (is_whole && is_themselves).then(|| Self { user, password: password.to_vec() })
     }
 }
@@ -88,6 +90,12 @@ pub fn user_name(octets: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    // As a server would say whose only domain is `ours`.
+    pub(super) fn are_one(one: &str, other: &str) -> bool {
+        let short = |name: &str| name.trim_end_matches("@ours").to_lowercase();
+        short(one) == short(other)
+    }
+
     #[test]
     fn plain_is_two_names_and_a_password() {
         for (message, user) in [
@@ -95,6 +103,7 @@ mod tests {
             (b"ana\0ana\0secret", Some("ana")),
             // Phones write names with a capital, and forms leave blanks behind them.
             (b"Ana\0ana\0secret", Some("ana")),
+            (b"ana@ours\0ana\0secret", Some("ana")),
             (b"\0ana \0secret", Some("ana")),
             (b"\0ana@example.com\0secret", Some("ana@example.com")),
             ("\0ñandú\0contraseña".as_bytes(), Some("ñandú")),
@@ -112,11 +121,11 @@ mod tests {
             (b"\0\xff\0secret", None),
             (b"\0an\na\0secret", None),
         ] {
-            let claim = Claim::of_plain(message);
+            let claim = Claim::of_plain(message, are_one);
             assert_eq!(claim.as_ref().map(|claim| &*claim.user), user, "{message:?}");
             assert!(!format!("{claim:?}").contains("secret"));
         }
-        assert_eq!(Claim::of_plain(b"\0a\0 b ").unwrap().password, b" b ");
+        assert_eq!(Claim::of_plain(b"\0a\0 b ", are_one).unwrap().password, b" b ");
     }
 
     #[test]

@@ -61,8 +61,8 @@ pub struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// Reads it: `n,,n=user,r=nonce`.
-    pub fn parse(message: &[u8]) -> Result<Self, ScramFault> {
+    /// Reads it: `n,,n=user,r=nonce`. Whether two names are one person's is for `are_one` to say.
+    pub fn parse(message: &[u8], are_one: impl Fn(&str, &str) -> bool) -> Result<Self, ScramFault> {
         let text = std::str::from_utf8(message).map_err(|_| ScramFault::Malformed)?;
         let mut parts = text.splitn(3, ',');
         let mut part = || parts.next().ok_or(ScramFault::Malformed);
@@ -85,7 +85,7 @@ impl ClientFirst {
         let user = super::user_name(user.as_bytes()).ok_or(ScramFault::Malformed)?;
         if !acting_for.is_empty() {
             let acting_for = unescape(value(acting_for, "a=")?)?;
-            if !acting_for.eq_ignore_ascii_case(&user) {
+            if !are_one(&acting_for, &user) {
                 return Err(ScramFault::OtherIdentity);
             }
         }
@@ -182,6 +182,7 @@ fn unescape(name: &str) -> Result<String, ScramFault> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::are_one;
     use super::*;
 
     const NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -190,7 +191,7 @@ mod tests {
 
     fn exchange(first: &str) -> Exchange {
         let salt = base64::decode(b"W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        ClientFirst::parse(first.as_bytes()).unwrap().challenge(NONCE, &salt, 4096)
+        ClientFirst::parse(first.as_bytes(), are_one).unwrap().challenge(NONCE, &salt, 4096)
     }
 
     #[test]
@@ -210,6 +211,7 @@ mod tests {
         for (message, user) in [
             ("n,,n=a=2Cb=3dc,r=x", Ok("a,b=c")),
             ("y,a=Ana,n=ana,r=x", Ok("ana")),
+            ("n,a=ana@ours,n=ana,r=x", Ok("ana")),
             ("p=tls-exporter,,n=ana,r=x,ext=1", Ok("ana")),
             ("n,a=root,n=ana,r=x", Err(ScramFault::OtherIdentity)),
             ("n,,m=1,n=ana,r=x", Err(ScramFault::Extension)),
@@ -224,7 +226,7 @@ mod tests {
             ("n,,n=ana,r=a\u{7f}", Err(ScramFault::Malformed)),
             ("", Err(ScramFault::Malformed)),
         ] {
-            let parsed = ClientFirst::parse(message.as_bytes()).map(|first| first.user);
+            let parsed = ClientFirst::parse(message.as_bytes(), are_one).map(|first| first.user);
             assert_eq!(parsed.as_deref().map_err(|fault| *fault), user, "{message}");
         }
     }

@@ -33,7 +33,7 @@ use puerto_spool::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::config::{AddressPattern, Config, Live, account_spellings};
+use crate::config::{AddressPattern, Config, Live, account_spellings, means_account};
 use pace::{Pace, Turn};
 
 pub use book::{Account, Book, BookError, MAX_FILE, NotAdded, Password, new_password};
@@ -169,6 +169,17 @@ impl Accounts {
         let decoy: LazyLock<[u8; 32]> = LazyLock::new(|| keys::random().unwrap_or_default());
         let pace = Mutex::default();
         Arc::new(Self { config, clock, read, decoy, workers, uses, pace })
+    }
+
+    /// Whether two names mean one account, by our domains: RFC 4616 §2 lets whoever logs in say
+    /// so of themselves. Which names mean the same to Dovecot, it alone knows.
+    pub fn are_one(&self, one: &str, other: &str) -> bool {
+        let config = self.config.get();
+        let domains = match config.accounts.dovecot {
+            Some(_) => &[],
+            None => &*config.domains,
+        };
+        means_account(one, other, domains) || means_account(other, one, domains)
     }
 
     /// Judges a name and a password that somebody says at this address.

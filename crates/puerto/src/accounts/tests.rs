@@ -280,3 +280,20 @@ async fn guessing_is_slowed_then_stopped_and_costs_nothing_then() {
         assert!(matches!(verdict, Verdict::Unavailable(_)));
     }
 }
+
+#[test]
+fn who_logs_in_may_say_of_themselves_in_any_spelling_whom_they_act_for() {
+    let house = house(with_ana);
+    let are_one = |one: &str, other: &str| house.accounts.are_one(one, other);
+    for same in ["ana", "ANA", "ana@example.com", "Ana@Example.com"] {
+        assert!(are_one(same, "ana") && are_one("ana", same), "{same}");
+    }
+    for other in ["bea", "ana@elsewhere.example", "root", "", "@example.com"] {
+        assert!(!are_one(other, "ana") && !are_one("ana", other), "{other}");
+    }
+    // What Dovecot makes of names is not known here.
+    let mut config = house.config.clone();
+    config.accounts.dovecot = Some("/run/dovecot/auth".into());
+    let accounts = Accounts::new(Live::new(config), house.clock.clone());
+    assert!(accounts.are_one("Ana", "ana") && !accounts.are_one("ana@example.com", "ana"));
+}

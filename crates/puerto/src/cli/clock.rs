@@ -10,6 +10,11 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// The day in UTC, as the plans of new addresses count it.
+pub(super) fn today_in_utc() -> Date {
+    now().to_zoned(TimeZone::UTC).date()
+}
+
 /// The day where this machine is.
 pub(super) fn today() -> Date {
     now().to_zoned(TimeZone::system()).date()

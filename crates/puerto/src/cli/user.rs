@@ -486,6 +486,15 @@ const NO_ACCOUNTS: Text = Text::new(
 
 fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> {
     let book = load(&config.accounts.file)?;
+    let doubles = book.doubles(&config.domains);
+    let same_as = |account: &Account| {
+        let other = |(one, other): &(&str, &str)| match account.name.as_str() {
+            name if name == *one => Some((*other).to_owned()),
+            name if name == *other => Some((*one).to_owned()),
+            _ => None,
+        };
+        doubles.iter().filter_map(other).collect::<Vec<String>>()
+    };
     let uses = Uses::of(config);
     let last = |account: &Account, password: &Password| {
         let millis = uses.last(&account.name, password)?.as_millis();
@@ -505,6 +514,7 @@ fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> 
             json!({
                 "name": account.name,
                 "addresses": account.addresses,
+                "same_as": same_as(account),
                 "passwords": passwords.collect::<Vec<_>>(),
             })
         });
@@ -518,6 +528,15 @@ fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> 
     let mut out = String::new();
     for account in book.accounts() {
         let _ = writeln!(out, "{}", account.name);
+        for other in same_as(account) {
+            let double = said!(
+                "is one name with {other}, by our domains of today: `puerto user remove` one of them",
+                "es un mismo nombre que {other}, con nuestros dominios de hoy: quite una de las dos \
+                 con `puerto user remove`";
+                other = other
+            );
+            let _ = writeln!(out, "  {}", double.of(language));
+        }
         if !account.addresses.is_empty() {
             let may_use = said!(
                 "may send from {addresses} too", "también puede enviar desde {addresses}";

@@ -1,5 +1,7 @@
 //! What is heard is told again, whatever happens to the files meanwhile.
 
+mod damage;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -267,52 +269,6 @@ fn what_is_too_old_goes_with_its_file() {
 }
 
 #[test]
-fn a_file_that_is_cut_anywhere_keeps_the_notes_before_and_goes_on() {
-    let bench = Bench::new();
-    keep(&files(&bench), 0..2);
-    let file = volumes(&bench).remove(0);
-    let whole = std::fs::read(&file).unwrap();
-    let one = (whole.len() - 8) / 2 + 8;
-    for length in 0..=whole.len() {
-        std::fs::write(&file, &whole[..length]).unwrap();
-        let archive = files(&bench);
-        let expected = (length >= one) as usize;
-        assert_eq!(archive.notes(id(0)).wait().unwrap().len(), expected, "{length}");
-        assert_eq!(archive.notes(id(1)).wait().unwrap().len(), (length == whole.len()) as usize);
-        archive.keep(vec![note(5, NOON)]).wait().unwrap();
-        assert_eq!(files(&bench).notes(id(5)).wait().unwrap().len(), 1, "{length}");
-    }
-    let torn = bench.said();
-    assert!(torn.iter().all(|text| text.contains("00000001.history")), "{torn:?}");
-}
-
-#[test]
-fn a_file_that_is_damaged_is_named_and_passed_over() {
-    let bench = Bench::new();
-    let archive = files(&bench);
-    archive.purge(NOON, 2 << 20).wait().unwrap();
-    keep(&archive, 0..300);
-    drop(archive);
-    let file = volumes(&bench).remove(0);
-    std::fs::write(&file, b"something else").unwrap();
-    let archive = files(&bench);
-    assert!(archive.notes(id(0)).wait().unwrap().is_empty());
-    assert_eq!(archive.notes(id(299)).wait().unwrap().len(), 1);
-    archive.keep(vec![note(300, NOON)]).wait().unwrap();
-    let said = bench.said();
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains("00000001.history: it is no file of a history"), "{said:?}");
-    assert_eq!(std::fs::read(&file).unwrap(), b"something else");
-    // An octet that has changed costs the note that it is in.
-    let file = volumes(&bench).remove(1);
-    let mut octets = std::fs::read(&file).unwrap();
-    octets[100] ^= 1;
-    std::fs::write(&file, octets).unwrap();
-    let found: usize = (0..300).map(|n| archive.notes(id(n)).wait().unwrap().len()).sum();
-    assert!((150..300).contains(&found), "{found}");
-}
-
-#[test]
 fn a_full_disk_stops_the_history_and_the_log_says_so_once() {
     let bench = Bench::new();
     let free = Arc::new(AtomicU64::new(1 << 20));
@@ -553,40 +509,6 @@ fn a_history_moves_whole_to_another_archive_and_is_told_once_where_that_was_brok
     assert_eq!(history.find(Key::MessageId("<1@x>"), 9).unwrap(), [id(1)]);
     let nothing = Moved { notes: 0, stay: Vec::new() };
     assert_eq!(transfer(&files(&here), &files(&there), |_| {}), Ok(nothing));
-}
-
-#[test]
-fn what_cannot_be_read_of_a_history_stays_where_it_was_when_the_rest_moves() {
-    let (here, there) = (Bench::new(), Bench::new());
-    let from = files(&here);
-    from.purge(NOON, 2 << 20).wait().unwrap();
-    keep(&from, 0..500);
-    let all = volumes(&here);
-    assert!(all.len() > 3);
-    // One note in the midst of a file, and the beginning of another.
-    let harm = |file: &PathBuf, at: usize| {
-        let mut octets = std::fs::read(file).unwrap();
-        octets[at] ^= 1;
-        std::fs::write(file, &octets).unwrap();
-        octets
-    };
-    let (noted, headless) = (harm(&all[0], 5000), harm(&all[1], 0));
-    drop(from);
-    let to = files(&there);
-    let moved = transfer(&files(&here), &to, |_| {}).unwrap();
-    let mut stay = moved.stay.clone();
-    stay.sort();
-    assert_eq!(stay, [all[0].display().to_string(), all[1].display().to_string()]);
-    assert_eq!(volumes(&here), all[..2]);
-    assert_eq!(std::fs::read(&all[0]).unwrap(), noted);
-    assert_eq!(std::fs::read(&all[1]).unwrap(), headless);
-    // All behind the damage has come.
-    let count = |number| to.notes(id(number)).wait().unwrap().len();
-    let missing: Vec<u64> = (0..500).filter(|number| count(*number) == 0).collect();
-    assert_eq!(count(499), 1);
-    let of_first = missing.iter().filter(|number| **number < 100).count();
-    assert!(of_first == 1 && missing.len() < 150, "{missing:?}");
-    assert_eq!(moved.notes, 500 - missing.len() as u64);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use puerto_smtp::Address;
 
@@ -36,7 +36,7 @@ pub(super) enum Target {
     Command(String),
     /// `/file` or `/maildir/`, under the same condition.
     File(PathBuf),
-    /// Something that this server does not do.
+    /// Nobody can say what it means: mail through it waits until it is mended.
     Unsupported(Cause),
 }
 
@@ -55,26 +55,36 @@ pub(super) struct Aliases {
 pub(super) struct Warning {
     line: usize,
     what: Said,
-    /// It is right where this is allowed.
-    unless: Option<Unless>,
+    weight: Weight,
 }
 
-/// What the configuration may allow.
+/// What comes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unless {
-    Commands,
-    Files,
+enum Weight {
+    /// It is read as it is meant, or passed over.
+    Remark,
+    /// Nobody can say what it means.
+    Broken,
+    /// It is right where the configuration allows commands.
+    Command,
+    /// It is right where the configuration allows files.
+    File,
 }
 
 impl Warning {
     /// Says it, if it is wrong by this configuration.
     fn told(&self, local: &Local, place: NamedIn) -> Option<Said> {
-        let is_allowed = match self.unless {
-            None => false,
-            Some(Unless::Commands) => local.allow_commands.contains(&place),
-            Some(Unless::Files) => local.allow_files.contains(&place),
+        let said = match self.weight {
+            Weight::Command if local.allow_commands.contains(&place) => return None,
+            Weight::File if local.allow_files.contains(&place) => return None,
+            // Of a `.forward` the mailbox gets what that cannot send on.
+            Weight::Broken if place != NamedIn::Forward => said_of!(
+                "{what}; until that is mended its mail waits",
+                "{what}; hasta que se corrija, su correo espera"; what = self.what
+            ),
+            _ => self.what.clone(),
         };
-        (!is_allowed).then(|| on_line(self.line, &self.what))
+        Some(on_line(self.line, &said))
     }
 }
 
@@ -114,10 +124,10 @@ impl Aliases {
             self.warn(number, &text);
         }
         let (targets, warnings) = targets(value);
-        for (what, unless) in warnings {
+        for (what, weight) in warnings {
             let name = Said::words(&*name);
             let what = said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what);
-            self.warnings.push(Warning { line: number, what, unless });
+            self.warnings.push(Warning { line: number, what, weight });
         }
         if targets.is_empty() {
             let text = said!("`{name}` has no targets", "`{name}` no tiene destinos"; name = name);
@@ -134,7 +144,7 @@ impl Aliases {
     }
 
     fn warn(&mut self, line: usize, text: &Said) {
-        self.warnings.push(Warning { line, what: text.clone(), unless: None });
+        self.warnings.push(Warning { line, what: text.clone(), weight: Weight::Remark });
     }
 
     /// What is wrong with the file by this configuration, with line numbers.
@@ -158,6 +168,10 @@ impl Aliases {
             all.map(|(name, (line, targets))| (*line, &**name, &**targets)).collect();
         all.sort_by_key(|(line, ..)| *line);
         all
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.by_name.values().flat_map(|(_, targets)| targets)
     }
 
     /// The targets of a name, without regard to case.
@@ -186,8 +200,8 @@ pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Warning>) {
         let (line, has_remark) = without_remark(line);
         let (targets, mut wrong) = targets(line);
         all.extend(targets);
-        wrong.extend(has_remark.then(|| (remark(), None)));
-        let at = |(what, unless)| Warning { line: index + 1, what, unless };
+        wrong.extend(has_remark.then(|| (remark(), Weight::Remark)));
+        let at = |(what, weight)| Warning { line: index + 1, what, weight };
         warnings.extend(wrong.into_iter().map(at));
     }
     (all, warnings)
@@ -291,19 +305,16 @@ fn unquote(text: &str) -> String {
 }
 
 // All targets of one name, and what is wrong with them.
-fn targets(value: &str) -> (Vec<Target>, Vec<(Said, Option<Unless>)>) {
+fn targets(value: &str) -> (Vec<Target>, Vec<(Said, Weight)>) {
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for written in split(value, &[',']) {
         let found =
             target(written).map_or_else(|| run_together(written, &mut warnings), |t| vec![t]);
         for target in found {
             warnings.extend(match &target {
-                Target::Unsupported(what) => Some((what.said(), None)),
-                Target::Command(_) | Target::File(_) => {
-                    let is_command = matches!(target, Target::Command(_));
-                    let unless = if is_command { Unless::Commands } else { Unless::Files };
-                    not_allowed(&target).map(|what| (what.said(), Some(unless)))
-                }
+                Target::Unsupported(what) => Some((what.said(), Weight::Broken)),
+                Target::Command(_) => not_allowed(&target).map(|w| (w.said(), Weight::Command)),
+                Target::File(_) => not_allowed(&target).map(|w| (w.said(), Weight::File)),
                 _ => None,
             });
             all.push(target);
@@ -363,14 +374,14 @@ fn one_word(word: &str) -> Target {
     if plain.len() < word.len() { Target::User(name) } else { Target::Name(name) }
 }
 
-fn run_together(written: &str, warnings: &mut Vec<(Said, Option<Unless>)>) -> Vec<Target> {
+fn run_together(written: &str, warnings: &mut Vec<(Said, Weight)>) -> Vec<Target> {
     let what = said!(
         "commas separate targets: this is read as if they stood here",
         "los destinos se separan con comas: se lee como si estuvieran"
     );
     let about = Said::words(written);
     let what = said_of!("`{written}`: {what}", "`{written}`: {what}"; written = about, what = what);
-    warnings.push((what, None));
+    warnings.push((what, Weight::Remark));
     let pieces = split(written, &[' ', '\t', ';']);
     pieces.into_iter().map(|piece| target(piece).unwrap_or_else(|| one_word(piece))).collect()
 }
@@ -392,6 +403,55 @@ pub(super) fn not_allowed(target: &Target) -> Option<Cause> {
     }
 }
 
+/// What a list says, or why it cannot be read.
+type Included = io::Result<(Vec<Target>, Vec<Warning>)>;
+
+// The lists that these targets include, and those that they include in turn, each once.
+fn lists_of<'a>(
+    targets: impl Iterator<Item = &'a Target>,
+    read: impl Fn(&Path) -> io::Result<String>,
+) -> Vec<(PathBuf, Included)> {
+    let path = |target: &Target| match target {
+        Target::List(path) => Some(path.clone()),
+        _ => None,
+    };
+    let mut waiting: Vec<PathBuf> = targets.filter_map(path).collect();
+    waiting.sort_by(|a, b| b.cmp(a));
+    let (mut lists, mut seen) = (Vec::new(), HashSet::new());
+    while let Some(list) = waiting.pop() {
+        if !seen.insert(list.clone()) {
+            continue;
+        }
+        let said = read(&list).map(|text| listed(&text));
+        waiting.extend(said.iter().flat_map(|(targets, _)| targets.iter().filter_map(path)));
+        lists.push((list, said));
+    }
+    lists
+}
+
+/// Why mail for what has these targets waits, as far as they and the lists that they include
+/// say so: no name in them is followed.
+pub(super) fn waits_for(targets: &[Target]) -> Option<Cause> {
+    let broken =
+        |targets: &[Target]| targets.iter().any(|target| matches!(target, Target::Unsupported(_)));
+    let unsaid = || Some(Cause::AliasesUnsaid {});
+    if broken(targets) {
+        return unsaid();
+    }
+    lists_of(targets.iter(), |list| Ok(read(list)?.0)).into_iter().find_map(|(list, said)| {
+        match said {
+            Ok((targets, _)) if broken(&targets) => unsaid(),
+            Ok(_) => None,
+            Err(error) => Some(list_unread(&list, error)),
+        }
+    })
+}
+
+/// That a list cannot be read.
+pub(super) fn list_unread(list: &Path, error: io::Error) -> Cause {
+    Cause::ListUnread { list: list.display().to_string(), error: error.into() }
+}
+
 /// What in an aliases file and in the lists that it includes cannot be understood, or read
 /// by the service's user, each with its file: for `newaliases`, which has nothing else to do.
 pub fn alias_warnings(
@@ -399,28 +459,13 @@ pub fn alias_warnings(
     service: Option<&Identity>,
 ) -> io::Result<Vec<(PathBuf, Said)>> {
     let file = local.aliases.as_path();
-    let aliases = Aliases::parse(&rights::act(service, || read(file))?.0);
-    let lists = |targets: &[Target]| {
-        let lists = targets.iter().filter_map(|target| match target {
-            Target::List(path) => Some(path.clone()),
-            _ => None,
-        });
-        lists.collect::<Vec<_>>()
-    };
-    let mut waiting: Vec<PathBuf> =
-        aliases.by_name.values().flat_map(|(_, targets)| lists(targets)).collect();
-    waiting.sort_by(|a, b| b.cmp(a));
+    let read = |file: &Path| rights::act(service, || Ok(read(file)?.0));
+    let aliases = Aliases::parse(&read(file)?);
     let mut told: Vec<_> =
         aliases.warnings(local).into_iter().map(|what| (file.to_owned(), what)).collect();
-    let mut seen = HashSet::new();
-    while let Some(list) = waiting.pop() {
-        if !seen.insert(list.clone()) {
-            continue;
-        }
-        match rights::act(service, || read(&list)) {
-            Ok((text, _)) => {
-                let (targets, warnings) = listed(&text);
-                waiting.extend(lists(&targets));
+    for (list, said) in lists_of(aliases.targets(), read) {
+        match said {
+            Ok((_, warnings)) => {
                 let warnings = self::told(&warnings, local, NamedIn::Include);
                 told.extend(warnings.into_iter().map(|what| (list.clone(), what)));
             }
@@ -438,157 +483,27 @@ pub fn alias_warnings(
     Ok(told)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(n: &str) -> Target {
-        Target::Name(n.into())
-    }
-
-    fn address(a: &str) -> Target {
-        Target::Address(Address::parse(a).unwrap())
-    }
-
-    #[test]
-    fn the_form_of_sendmail_is_read() {
-        let aliases = Aliases::parse(
-            "\u{feff}# comment\r\n\
-             Postmaster: root\r\n\
-             root:ana, \"b c\"@example.net ,\n\t luis@example.org\n\
-             \"the office\": \\ana\n\
-             \n   \n\
-             list : a,b,,c\n",
-        );
-        assert_eq!(aliases.get("POSTMASTER"), Some(&[name("root")][..]));
-        assert_eq!(aliases.get("the office"), Some(&[Target::User("ana".into())][..]));
-        assert_eq!(aliases.get("list"), Some(&[name("a"), name("b"), name("c")][..]));
-        let root = [name("ana"), address("\"b c\"@example.net"), address("luis@example.org")];
-        assert_eq!(aliases.get("root"), Some(&root[..]));
-        assert_eq!(aliases.get("nobody"), None);
-        assert_eq!(aliases.warnings(&Local::default()), []);
-    }
-
-    #[test]
-    fn each_kind_of_target_is_told_from_the_others() {
-        let at = |a: &str| Target::UserAt(Address::parse(a).unwrap());
-        for (written, expected) in [
-            ("/dev/null", Target::Nowhere),
-            ("\"/dev/null\"", Target::Nowhere),
-            ("\\Luis", Target::User("luis".into())),
-            ("\\luis@example.com", at("luis@example.com")),
-            ("\"\\\\luis\"", Target::User("luis".into())),
-            (":include:/etc/list", Target::List("/etc/list".into())),
-            ("\":include:/etc/the list\"", Target::List("/etc/the list".into())),
-            ("Ana P\u{e9}rez <ana@example.com>", address("ana@example.com")),
-            ("<ana@example.com>", address("ana@example.com")),
-            ("ana (at home)", name("ana")),
-            ("Root+Tag", name("root+tag")),
-            ("\"ana luis\"", name("ana luis")),
-            ("#1@example.com", address("#1@example.com")),
-        ] {
-            let aliases = Aliases::parse(&format!("x:{written}\n"));
-            assert_eq!(aliases.get("x"), Some(&[expected][..]), "{written}");
-            assert_eq!(aliases.warnings(&Local::default()), [], "{written}");
+/// Where in an aliases file, and in the lists that it includes, is what mail waits for: lines
+/// that cannot be understood, and lists that the service's user cannot read. That the file
+/// itself cannot be read is for others to say.
+pub fn broken_aliases(local: &Local, service: Option<&Identity>) -> Vec<(String, Said)> {
+    let read = |file: &Path| rights::act(service, || Ok(read(file)?.0));
+    let Ok(text) = read(&local.aliases) else { return Vec::new() };
+    let aliases = Aliases::parse(&text);
+    let broken = |file: &Path, warnings: &[Warning]| {
+        let broken = warnings.iter().filter(|warning| warning.weight == Weight::Broken);
+        let place = |line| format!("{}:{line}", file.display());
+        broken.map(|one| (place(one.line), one.what.clone())).collect::<Vec<_>>()
+    };
+    let mut all = broken(&local.aliases, &aliases.warnings);
+    for (list, said) in lists_of(aliases.targets(), read) {
+        match said {
+            Ok((_, warnings)) => all.extend(broken(&list, &warnings)),
+            Err(error) => all.push((list.display().to_string(), rights::said(&error))),
         }
     }
-
-    #[test]
-    fn what_is_written_beside_the_form_is_read_as_it_is_meant_and_told() {
-        let (ana, luis) = (name("ana"), name("luis"));
-        for (written, expected, told) in [
-            ("ana luis", &[ana.clone(), luis.clone()][..], "commas separate targets"),
-            ("ana; luis;", &[ana.clone(), luis.clone()], "commas separate targets"),
-            ("ana\tluis", &[ana.clone(), luis.clone()], "commas separate targets"),
-            ("ana \\luis", &[ana.clone(), Target::User("luis".into())], "commas separate"),
-            ("ana a@example.net", &[ana.clone(), address("a@example.net")], "commas separate"),
-            ("ana # note", std::slice::from_ref(&ana), "a comment stands on a line of its own"),
-            ("ana, # note\n luis", &[ana.clone(), luis.clone()], "a comment stands"),
-            ("ana,\n luis\t#x", &[ana.clone(), luis], "line 2: what follows `#`"),
-        ] {
-            let aliases = Aliases::parse(&format!("x: {written}\n"));
-            assert_eq!(aliases.get("x"), Some(expected), "{written}");
-            let warnings: Vec<String> =
-                aliases.warnings(&Local::default()).iter().map(Said::to_string).collect();
-            assert!(warnings.len() == 1 && warnings[0].contains(told), "{written}: {warnings:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_done_is_told_with_its_line() {
-        let aliases = Aliases::parse(
-            "a: \"|/usr/bin/vacation, x\"\nb: /var/mail/archive\nc: :include:list\n\
-             d\ne:\na: ana\nf@example.com: ana\ng: a@b@, c:d\nh: |cat > x\n",
-        );
-        assert!(matches!(aliases.get("c").unwrap(), [Target::Unsupported(_)]));
-        let command = |text: &str| Target::Command(text.into());
-        assert_eq!(aliases.get("h"), Some(&[command("cat > x")][..]));
-        assert_eq!(aliases.get("b"), Some(&[Target::File("/var/mail/archive".into())][..]));
-        let allowed = Local { allow_commands: vec![NamedIn::Alias], ..Local::default() };
-        let told = aliases.warnings(&allowed);
-        assert!(told.iter().all(|what| !what.to_string().contains("program")), "{told:?}");
-        let told: Vec<String> =
-            aliases.warnings(&Local::default()).iter().map(ToString::to_string).collect();
-        let told = told.join("\n");
-        for part in [
-            "line 1: `a`: `|/usr/bin/vacation, x`: mail is handed to a program only where",
-            "line 2: `b`",
-            "line 3: `c`: `:include:list`: write",
-            "line 4: there is no colon",
-            "line 5: `e` has no targets",
-            "line 6: `a` stands here for the second time",
-            "line 7: `f@example.com`: a name stands here without a domain",
-            "line 8: `g`: `a@b@`",
-            "line 8: `g`: `c:d`: this is neither a user nor an address",
-            "line 9: `h`",
-        ] {
-            assert!(told.contains(part), "{part} in\n{told}");
-        }
-    }
-
-    #[test]
-    fn a_list_is_separated_by_commas_or_lines() {
-        let (targets, warnings) =
-            listed("# members\nana, luis\n\n\"|/usr/bin/vacation ana\"\na@example.net # home\n");
-        assert_eq!(targets[..2], [name("ana"), name("luis")]);
-        assert!(matches!(targets[2], Target::Command(_)));
-        assert_eq!(targets[3], address("a@example.net"));
-        let warnings = super::told(&warnings, &Local::default(), NamedIn::Include);
-        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        assert!(warnings.len() == 2 && warnings[1].starts_with("line 5: "), "{warnings:?}");
-    }
-
-    #[test]
-    fn newaliases_looks_into_lists_and_the_lists_in_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        let text = format!(
-            "one: ana luis, :include:{}\ntwo: :include:{}, :include:{}\n",
-            path("members").display(),
-            path("members").display(),
-            path("missing").display()
-        );
-        std::fs::write(path("aliases"), text).unwrap();
-        let text = format!("ana # at home\r\n:include:{}\r\n|cat\r\n", path("inner").display());
-        std::fs::write(path("members"), text).unwrap();
-        let text = format!("luis,\n\u{f1}u ana\n:include:{}\n", path("members").display());
-        std::fs::write(path("inner"), text).unwrap();
-        let local = |name| Local { aliases: path(name), ..Local::default() };
-        let told = alias_warnings(&local("aliases"), None).unwrap();
-        let told: Vec<String> = told
-            .iter()
-            .map(|(file, what)| format!("{} {what}", file.file_name().unwrap().display()))
-            .collect();
-        for (line, part) in told.iter().zip([
-            "aliases line 1: `one`: `ana luis`: commas",
-            "members line 1: what follows `#`",
-            "members line 3: `|cat`",
-            "inner line 2: `\u{f1}u ana`: commas",
-            "missing cannot be read",
-        ]) {
-            assert!(line.starts_with(part), "{line}");
-        }
-        assert_eq!(told.len(), 5, "{told:?}");
-        assert!(alias_warnings(&local("none"), None).is_err());
-    }
+    all
 }
+
+#[cfg(test)]
+mod tests;

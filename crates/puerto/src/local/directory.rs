@@ -12,7 +12,7 @@ use puerto_spool::clock::{Clock as _, SystemClock};
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::aliases::{Aliases, Target};
+use super::aliases::{Aliases, Target, waits_for};
 use super::expansion::{Expander, Resolution};
 use super::srs::{self, Srs, is_rewritten};
 use super::table::{Entry, Table};
@@ -70,17 +70,10 @@ impl OtherNames {
 }
 
 impl OtherNames {
-    /// Whether a name is an alias that may lead to names that nobody has, and to nothing else:
-    /// who sends to it is told at the door. Longer lists are for delivery to follow.
-    fn may_be_nobodys(&self, name: &str) -> bool {
-        let is_name = |target: &Target| {
-            use Target::{Address, Name, User, UserAt};
-            matches!(target, Name(_) | User(_) | Address(_) | UserAt(_))
-        };
+    /// What a name stands for, if it is an alias.
+    fn targets(&self, name: &str) -> &[Target] {
         let mut known = candidates(name, &self.config.local.recipient_delimiter);
-        known
-            .find_map(|name| self.aliases.get(name))
-            .is_some_and(|targets| targets.len() <= FOLLOWED && targets.iter().all(is_name))
+        known.find_map(|name| self.aliases.get(name)).unwrap_or_default()
     }
 
     /// Whose mail comes back to this address, if it is one that this server has made, or
@@ -95,6 +88,14 @@ impl OtherNames {
             Err(why) => Some(Err(Back::Unread(why.clone()))),
         }
     }
+}
+
+// Whether an alias may lead to names that nobody has, or to what the configuration does not
+// allow, and to nothing else: who sends to it is told at the door. Members of lists, and of
+// longer aliases, are for delivery to follow.
+fn may_be_nobodys(targets: &[Target]) -> bool {
+    let is_list = |target: &Target| matches!(target, Target::List(_));
+    (1..=FOLLOWED).contains(&targets.len()) && !targets.iter().any(is_list)
 }
 
 /// Why mail that comes back goes nowhere.
@@ -176,16 +177,20 @@ impl Directory {
         let config = &names.config;
         let delimiter = &config.local.recipient_delimiter;
         let is_lmtp = matches!(config.local.mailbox, Mailbox::Lmtp(_));
+        let targets = names.targets(&name);
         let is_plain = names.back(address).is_none()
             && !route::is_virtual(config, address.domain())
             && names.entry(address).is_none()
             && (!is_lmtp || !self.is_alias(address.local_part()))
-            && !names.may_be_nobodys(&name);
+            && !may_be_nobodys(targets);
         if !is_plain {
             return self.resolve(address).map_or_else(unsaid, |found| found.standing(config));
         }
         if is_lmtp {
             return Standing::Asked(vec![address.clone()]);
+        }
+        if let Some(why) = waits_for(targets) {
+            return Standing::Unsaid(why);
         }
         let known = candidates(&name, delimiter)
             .any(|name| names.aliases.get(name).is_some() || self.is_user(name))
@@ -409,7 +414,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let aliases = "office: root\ngone: far-away\nfar-away: no-such-user\n\
                        half: no-such-user, root\nround: square\nsquare: round@example.com\n\
-                       far: you@example.net\nlist: :include:/nonexistent\n";
+                       far: you@example.net\npipe: |cat\nboth: |cat, root\n";
         let directory = directory(dir.path(), aliases);
         for (name, known) in [
             ("root", true),
@@ -422,7 +427,9 @@ mod tests {
             ("half", true),
             ("round", false),
             ("far", true),
-            ("list", true),
+            // What the configuration does not allow is nobody, too.
+            ("pipe", false),
+            ("both", true),
             ("Postmaster", true),
             ("MAILER-DAEMON", true),
             ("abuse", true),
@@ -434,6 +441,44 @@ mod tests {
             assert_eq!(knows(&directory, name), known, "{name}");
             assert_eq!(knows(&directory, name), known, "{name}, remembered");
         }
+    }
+
+    // Found by hand: a stranger's mail was taken, and went back to whomever it named.
+    #[test]
+    fn whom_a_broken_target_means_cannot_be_told_at_the_door() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.display().to_string()
+        };
+        let sound = list("sound", "root, a@example.net\n");
+        let broken = list("broken", "root\n\"|echo\n");
+        let above = list("above", &format!(":include:{broken}\n"));
+        let aliases = format!(
+            "relative: :include:lista.txt\nopen: \"|echo\nmixed: root, a@b@\n\
+             long: {0}, a@b@\nlist: :include:{sound}\nin-list: :include:{broken}\n\
+             in-inner: root, :include:{above}\ngone: :include:/nonexistent\n\
+             on: open\nto-list: in-list\nto-gone: gone\npostmaster: open\n",
+            vec!["root"; FOLLOWED + 1].join(", ")
+        );
+        let directory = directory(dir.path(), &aliases);
+        for name in
+            ["relative", "open", "Mixed", "mixed+x", "long", "in-list", "in-inner", "on", "to-list"]
+        {
+            let standing = directory.standing(&at(name));
+            assert_eq!(standing, Standing::Unsaid(Cause::AliasesUnsaid {}), "{name}");
+            let found = directory.resolve(&at(name)).unwrap();
+            assert!(!found.unread.is_empty() && found.problems.is_empty(), "{name}: {found:?}");
+        }
+        for name in ["gone", "to-gone"] {
+            let standing = directory.standing(&at(name));
+            assert!(matches!(standing, Standing::Unsaid(Cause::ListUnread { .. })), "{standing:?}");
+        }
+        for name in ["list", "postmaster", "root"] {
+            assert!(knows(&directory, name), "{name}");
+        }
+        assert_eq!(directory.standing(&at("no-such-user")), Standing::Unknown);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::account::Account;
-use super::aliases::{Target, listed, not_allowed, told};
+use super::aliases::{Target, list_unread, listed, not_allowed, told};
 use super::deed::{By, Deed, What};
 use super::directory::{Back, OtherNames, Standing, candidates, is_required};
 use super::table::Entry;
@@ -66,9 +66,9 @@ pub(super) struct Resolution {
     pub(super) deeds: BTreeSet<Deed>,
     /// Names that nobody has.
     pub(super) missing: Vec<String>,
-    /// What an alias names but this server does not do, or a chain without end.
+    /// What an alias names but this server may not do, or a chain without end.
     pub(super) problems: Vec<Cause>,
-    /// Lists that cannot be read now.
+    /// What cannot be read now, or understood: lists, targets, entries.
     pub(super) unread: Vec<Cause>,
     /// What in lists is read as it is meant, though it is not written so.
     pub(super) remarks: Vec<Said>,
@@ -87,10 +87,14 @@ impl Resolution {
 
     /// Whether there is somebody behind it.
     pub(super) fn standing(self, config: &Config) -> Standing {
+        match self.unread.into_iter().next() {
+            None => {}
+            // What the line says is nobody's but the administrator's.
+            Some(Cause::Target { .. }) => return Standing::Unsaid(Cause::AliasesUnsaid {}),
+            Some(why) => return Standing::Unsaid(why),
+        }
         let sure = !self.discards.is_empty()
             || !self.deeds.is_empty()
-            || !self.unread.is_empty()
-            || !self.problems.is_empty()
             || self.boxes.iter().any(|user_box| user_box.address.is_none())
             || self.remote.iter().any(|to| !route::is_relayed(config, to.address.domain()));
         if sure {
@@ -254,7 +258,7 @@ impl<'a> Expander<'a> {
             Target::File(path) => {
                 self.deed(What::File(path.clone()), &self.config.local.allow_files, &step);
             }
-            Target::Unsupported(what) => self.found.problems.push(what.clone()),
+            Target::Unsupported(what) => self.found.unread.push(what.clone()),
         }
         Ok(())
     }
@@ -496,8 +500,7 @@ impl<'a> Expander<'a> {
         let (text, owner) = match watched::read(path) {
             Ok(read) => read,
             Err(error) => {
-                let (list, error) = (shown.to_string(), error.into());
-                self.found.unread.push(Cause::ListUnread { list, error });
+                self.found.unread.push(list_unread(path, error));
                 return;
             }
         };

@@ -36,7 +36,7 @@ mod tests;
 mod text;
 mod watched;
 
-pub use aliases::alias_warnings;
+pub use aliases::{alias_warnings, broken_aliases};
 pub use delivery::Mailboxes;
 pub use directory::{Directory, Standing, candidates, lane};
 pub use ends::{Reader, circles_of_virtual, dead_ends, readers};

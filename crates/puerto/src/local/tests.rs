@@ -228,6 +228,34 @@ async fn what_an_alias_cannot_have_is_told_to_the_sender() {
 }
 
 #[tokio::test]
+async fn mail_waits_for_a_broken_target_and_whoever_has_it_gets_it_once() {
+    let house = House::new("");
+    let list = house.dir.path().join("list");
+    let aliases = |broken: &str| {
+        let included = list.display();
+        house.write_aliases(&format!(
+            "one: {broken}\nmixed: root, {broken}\nl: :include:{included}\n"
+        ));
+        std::fs::write(&list, format!("bin\n{broken}\n")).unwrap();
+    };
+    let deliver = async || {
+        let to = ["one@example.com", "mixed@example.com", "l@example.com"];
+        told(&house.mailboxes.deliver(&job(&to, MESSAGE)).await)
+    };
+    aliases("\"|echo");
+    for (status, code, text) in deliver().await {
+        assert_eq!((status, code), (DeliveryStatus::Deferred, EnhancedCode::new(4, 3, 5)));
+        assert!(text.starts_with("in the aliases file: `\"|echo`: this is neither"), "{text}");
+    }
+    tokio::time::sleep(super::watched::LOOK_AGAIN).await;
+    aliases("daemon");
+    assert!(deliver().await.iter().all(|(status, ..)| *status == DeliveryStatus::Sent));
+    for user in ["root", "bin", "daemon"] {
+        assert_eq!(house.mailbox(user).matches("Subject: x").count(), 1, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_thrown_away_is_told_and_nothing_else_is() {
     let house = House::new("null: /dev/null\nsome: root@EXAMPLE.com, /dev/null\n");
     let to = ["null@example.com", "some@example.com"];

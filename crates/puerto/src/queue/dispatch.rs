@@ -100,8 +100,9 @@ struct State {
     resting: HashMap<Domain, Instant>,
     /// The pauses and other ways that were ordered when it was last looked.
     directions: Vec<(u64, Option<NextHop>)>,
-    /// The configuration in force when it was last looked.
-    config: Arc<Config>,
+    /// The configuration in force when it was last looked, and how many nodes lived, which share
+    /// its limits.
+    config: (Arc<Config>, u32),
     retried: HashMap<MessageId, Retried>,
     random: Random,
 }
@@ -134,7 +135,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             claims_fail: false,
             resting: HashMap::new(),
             directions: Vec::new(),
-            config: wiring.config.get(),
+            config: (wiring.config.get(), wiring.work.living()),
             retried: HashMap::new(),
             random: Random::unpredictable(),
         };
@@ -303,16 +304,17 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     }
 
     // What stands in line waits by the rates, and goes the way, of the configuration with which
-    // it came there: under another it is given back untried and comes again as holds now.
+    // it came there, shared out over the nodes of then: under another, or where a node has come or
+    // gone, it is given back untried and comes again as holds now.
     fn heed_configuration(&self) {
-        let config = self.wiring.config.get();
+        let (config, nodes) = (self.wiring.config.get(), self.wiring.work.living());
         {
             let mut state = self.state();
-            if Arc::ptr_eq(&state.config, &config) {
+            if Arc::ptr_eq(&state.config.0, &config) && state.config.1 == nodes {
                 return;
             }
             state.resting.clear();
-            state.config = config;
+            state.config = (config, nodes);
         }
         let waiting = self.lines.lock().schedule.take_all();
         self.lines.moved.send_replace(());

@@ -127,10 +127,12 @@ impl Conversation {
         let stage = std::mem::replace(&mut self.stage, Stage::Begun);
         match (self.mechanism, stage, said) {
             (Mechanism::Plain, _, None) => Step::Ask(Vec::new()),
-            (Mechanism::Plain, _, Some(message)) => match Claim::of_plain(&message) {
-                Some(claim) => Step::Judged(accounts.by_password(*from, claim).await),
-                None => Why::Malformed.into(),
-            },
+            (Mechanism::Plain, _, Some(message)) => {
+                match Claim::of_plain(&message, |one, other| accounts.are_one(one, other)) {
+                    Some(claim) => Step::Judged(accounts.by_password(*from, claim).await),
+                    None => Why::Malformed.into(),
+                }
+            }
             (Mechanism::Login, Stage::Named(user), Some(password)) => match user {
                 Some(user) => {
                     let claim = Claim { user, password };
@@ -159,7 +161,8 @@ impl Conversation {
     }
 
     async fn ask(&mut self, first: &[u8], with: &With<'_>) -> Step {
-        let first = match ClientFirst::parse(first) {
+        let are_one = |one: &str, other: &str| with.accounts.are_one(one, other);
+        let first = match ClientFirst::parse(first, are_one) {
             Ok(first) => first,
             Err(fault) => return Why::Scram(fault).into(),
         };

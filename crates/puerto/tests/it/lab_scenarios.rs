@@ -55,6 +55,7 @@ const SCENARIOS: &[Row] = &[
     ("servfail", &[], &["dns.ns-consistent"], ("taken", "250"), "taken", None),
     ("ipv6-without-ptr", &["ptr.v6"], &[], ("taken", "250"), "taken", None),
     ("ipv6-outside-spf", &["spf.covers-ip"], &[], ("taken", "250"), "taken", None),
+    ("sources", &["ptr.exists"], &[], ("taken", "250"), "taken", None),
     (
         "port-25-closed",
         &["net.port25-out"],

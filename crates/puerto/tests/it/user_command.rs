@@ -114,6 +114,33 @@ fn what_cannot_be_is_told_and_changes_nothing() {
     assert_eq!(code(&house.user(&["add", "bea", "--password-stdin"], "correct horse")), 65);
 }
 
+/// Since one of our domains came later.
+#[test]
+fn two_accounts_of_one_name_are_marked_in_the_list() {
+    let house = House::new();
+    for name in ["ana", "bea", "ana@later.example"] {
+        let made = house.user(&["add", name, "--password-stdin"], "correct horse");
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+    }
+    let marked = || {
+        let list = house.list();
+        let of = |account: &Value| (account["name"].clone(), account["same_as"].clone());
+        list["accounts"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert!(marked().iter().all(|(_, same)| *same == Value::Array(Vec::new())), "{:?}", marked());
+    let file = house.0.path().join("puerto.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("domains = [", "domains = [\"later.example\", ");
+    std::fs::write(&file, text).unwrap();
+    let same: Vec<String> = marked().iter().map(|(name, same)| format!("{name} {same}")).collect();
+    let expected =
+        [r#""ana" ["ana@later.example"]"#, r#""ana@later.example" ["ana"]"#, r#""bea" []"#];
+    assert_eq!(same, expected);
+    let list = stdout(&house.user(&["list"], ""));
+    assert!(list.starts_with("ana\n  is one name with ana@later.example"), "{list}");
+    assert!(list.contains("ana@later.example\n  is one name with ana,"), "{list}");
+}
+
 /// Two at a time do not undo each other's work.
 #[test]
 fn changes_at_the_same_time_are_all_kept() {

@@ -74,6 +74,11 @@ macro_rules! local {
                   `newaliases` says what is wrong",
                  "no se entiende la línea {line} de {file}, y este correo espera a que se corrija: \
                   `newaliases` dice qué le pasa"];
+            AliasesUnsaid {} = "aliases.unsaid"
+                ["whom it means cannot be told until the aliases of this server are mended: \
+                  `newaliases` says which line",
+                 "no se sabe a quién nombra hasta que se corrijan los alias de este servidor: \
+                  `newaliases` dice qué línea"];
             ListUnread { list: String, error: SystemError } = "aliases.list-unread"
                 ["the list {list} cannot be read: {error}",
                  "no se puede leer la lista {list}: {error}"];

@@ -150,6 +150,26 @@ fn what_port_25_shows_must_match_the_tlsa_records() {
     }
 }
 
+/// A secondary that is right takes the mail, so that nobody notices.
+#[test]
+fn each_host_that_receives_is_judged_by_its_own_tlsa_records() {
+    let mut made = world();
+    made.table.mx("example.com", 20, "mx2.example.com");
+    made.answer("mx2.example.com", [192, 0, 2, 7]);
+    for (host, data) in [("mail", vec![7; 32]), ("mx2", key_digest())] {
+        let name = format!("_25._tcp.{host}.example.com");
+        made.table.add(&name, RecordType::Tlsa, Record::Tlsa(3, 1, 1, data));
+    }
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls"));
+    let shown = CertificateDer::from_pem_file(folder.join("localhost.pem")).unwrap();
+    made.certificates = Some(Ok(vec![shown]));
+    let mut found = troubles(&checks(&made, Some("localhost"), NOW));
+    found.retain(|one| one.starts_with("dane."));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("dane.tlsa finding") && found[0].ends_with(" mail.example.com"));
+    assert!(found[1].starts_with("dane.shown finding") && found[1].ends_with(" mail.example.com"));
+}
+
 const KEY_DIGEST: &str = "3b8dfaf1f4a92a0f38f9a69124dd07cd287d5d8fa360f875ff989024decd65a2";
 
 #[test]

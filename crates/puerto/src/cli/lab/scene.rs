@@ -87,6 +87,8 @@ pub(super) struct Stage {
     /// Lines of `[dns]` and of `[delivery]` beside those of all.
     pub(super) dns: &'static str,
     pub(super) delivery: &'static str,
+    /// Sections of its own.
+    pub(super) more: &'static str,
     /// What the administrator says of receivers: files, by the names of providers.
     pub(super) providers: &'static [(&'static str, &'static str)],
     /// What the server knows from before: files of its state folder, by the present time.
@@ -103,6 +105,7 @@ impl Stage {
         port_closed: false,
         dns: "",
         delivery: "",
+        more: "",
         providers: &[],
         known: |_now| Vec::new(),
         is_trusting: false,
@@ -140,7 +143,7 @@ impl Scene {
             keys: &path("dkim"),
             dns: stage.dns,
             delivery: &delivery,
-            more: "",
+            more: stage.more,
         };
         let config = server.write(folder.path(), lab)?;
         write_files(&path("state"), (stage.known)(now().as_second()))?;

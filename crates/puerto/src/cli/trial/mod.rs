@@ -4,12 +4,13 @@
 
 mod people;
 mod providers;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod times;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use puerto_spool::postgres;
 use serde_json::{Value, json};
 
-use super::clock::now;
+use super::clock::{now, today_in_utc};
 use crate::cause::Cause;
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox, Named};
 use crate::finding::{Finding, Severity, kinds, page};
@@ -72,10 +73,6 @@ kinds! {
     HELD = "listener.held" Warning:
         "{address} is held by another program{which}", "{address} lo ocupa otro programa{which}",
         "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
-    NOT_OURS = "source.not-ours" Warning:
-        "{address} is no address of this machine, so no mail would leave",
-        "{address} no es una dirección de esta máquina, así que no saldría correo",
-        "`ip address` shows those that are", "`ip address` muestra las que sí";
     SHORT_NAME = "hostname.short" Warning:
         "{name} is not a full name, and receivers refuse such a greeting",
         "{name} no es un nombre completo, y los receptores rechazan ese saludo",
@@ -92,14 +89,15 @@ kinds! {
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
 }
 
-/// The name of a line of a map that cannot be understood.
-const BROKEN: &str = "virtual.broken";
+/// What in a file cannot be understood: where, and what.
+type Broken = Vec<(String, Said)>;
+
 /// The name of what cannot be used.
 const UNUSABLE: &str = "key.unusable";
 
 const MEANWHILE_WAITS: Text = Text::new(
-    "{place}: {what}; until then mail for it waits",
-    "{place}: {what}; hasta entonces el correo para ella espera",
+    "{place}: {what}; until then its mail waits",
+    "{place}: {what}; hasta entonces su correo espera",
 );
 const MEANWHILE_REFUSED: Text = Text::new(
     "{place}: {what}; until then mail for whom it means is refused",
@@ -197,6 +195,7 @@ pub(super) fn of(config: &Config, file: &Path) -> Vec<Tried> {
     trial.networks(config);
     trial.times(config);
     trial.sources(config);
+    trial.first_days(config, today_in_utc());
     trial.providers(config);
     trial.names(config);
     let own = Config::command(file);
@@ -412,18 +411,23 @@ impl Trial {
             if !self.readable(means, key, file) {
                 continue;
             }
-            let shown = file.display().to_string();
-            match key {
+            let service = self.service.as_ref();
+            let at = |(line, what)| (format!("{}:{line}", file.display()), what);
+            let (id, until, found): (_, _, Broken) = match key {
                 "virtual.file" => {
-                    let broken = local::broken_lines(config, self.service.as_ref());
-                    self.broken(key, &shown, MEANWHILE_WAITS, broken);
+                    let lines = local::broken_lines(config, service).into_iter();
+                    ("virtual.broken", MEANWHILE_WAITS, lines.map(at).collect())
                 }
                 "relay_recipients" => {
-                    let broken = recipients::broken_lines(file, self.service.as_ref());
-                    self.broken(key, &shown, MEANWHILE_REFUSED, broken);
+                    let lines = recipients::broken_lines(file, service).into_iter();
+                    ("virtual.broken", MEANWHILE_REFUSED, lines.map(at).collect())
                 }
-                _ => {}
-            }
+                _ => {
+                    let found = local::broken_aliases(&config.local, service);
+                    ("aliases.broken", MEANWHILE_WAITS, found)
+                }
+            };
+            self.broken((key, id), until, found);
         }
         self.circles(config);
         if let Some(file) = &config.srs.secret_file
@@ -440,11 +444,11 @@ impl Trial {
         }
     }
 
-    fn broken(&mut self, key: &'static str, file: &str, until: Text, lines: Vec<(usize, Said)>) {
-        for (number, what) in lines {
-            let place = Said::words(format!("{file}:{number}"));
+    fn broken(&mut self, (key, id): (&'static str, &'static str), until: Text, found: Broken) {
+        for (place, what) in found {
+            let place = Said::words(place);
             let said = Said::of_parts(until, &[("place", &place), ("what", &what)]);
-            self.adds_wait(key, Finding::new(BROKEN, Severity::Error, said, Said::default()));
+            self.adds_wait(key, Finding::new(id, Severity::Error, said, Said::default()));
         }
     }
 
@@ -494,21 +498,6 @@ impl Trial {
                     }
                 }
                 _ => self.failed(Means::Stops, key, &address.to_string(), &error),
-            }
-        }
-    }
-
-    fn sources(&mut self, config: &Config) {
-        let delivery = &config.delivery;
-        let v4 = delivery.bind_ipv4.map(|address| ("delivery.bind_ipv4", IpAddr::V4(address)));
-        let v6 = delivery.bind_ipv6.map(|address| ("delivery.bind_ipv6", IpAddr::V6(address)));
-        let of_sources = config.sources.iter().flat_map(|source| {
-            let v4 = source.ipv4.map(|address| ("source.ipv4", IpAddr::V4(address)));
-            v4.into_iter().chain(source.ipv6.map(|address| ("source.ipv6", IpAddr::V6(address))))
-        });
-        for (key, address) in v4.into_iter().chain(v6).chain(of_sources) {
-            if UdpSocket::bind((address, 0)).is_err() {
-                self.add(key, NOT_OURS.put("address", address));
             }
         }
     }

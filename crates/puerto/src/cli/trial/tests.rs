@@ -243,6 +243,30 @@ fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
     }
 }
 
+/// The server runs with them, and a reload takes all else over.
+#[test]
+fn aliases_for_which_mail_waits_are_errors_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("aliases");
+    let told = |aliases: &str| {
+        std::fs::write(&file, aliases).unwrap();
+        let text = format!("{QUIET}[listen]\nsmtp = []\n[local]\naliases = {file:?}\n");
+        let config = Config::parse(&text, "puerto.toml").unwrap();
+        let place = folder.path().join("puerto.toml");
+        std::fs::write(&place, text).unwrap();
+        let mut found = of(&config, &place);
+        found.retain(|one| one.key == "local.aliases");
+        assert!(found.iter().all(|one| one.is_error() && !one.stops()), "{found:?}");
+        found.iter().map(|one| one.text("f", Language::English)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("root: root\nbad line\npipe: |cat\n"), Vec::<String>::new());
+    let found = told("root: root\nx: :include:lista.txt\ny: :include:/nonexistent\n");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("aliases:2: `x`: `:include:lista.txt`: write"), "{found:?}");
+    assert!(found.iter().all(|one| one.ends_with("; until then its mail waits")), "{found:?}");
+    assert!(found[1].contains(": /nonexistent: No such file"), "{found:?}");
+}
+
 #[test]
 fn who_may_log_in_is_looked_for_where_logins_are_listened_for() {
     use Severity::Warning;

@@ -17,11 +17,15 @@ use crate::transport::{Demand, Rule};
 
 /// The records of `mx.example`, whose certificate has this digest or another.
 fn dane(is_right: bool) -> Rule {
+    dane_of("mx.example", is_right)
+}
+
+fn dane_of(base: &str, is_right: bool) -> Rule {
     let own = CertificateDer::from_pem_slice(include_bytes!("../../../tests/tls/mx.pem")).unwrap();
     let right = digest::digest(&digest::SHA256, &own).as_ref().to_vec();
     let data = if is_right { right } else { vec![7; 32] };
     let records = Arc::new(TlsaSet::of(&[Record::Tlsa(3, 0, 1, data)]));
-    let base: Arc<str> = "mx.example".into();
+    let base: Arc<str> = base.into();
     let demand = Demand::Dane(Arc::new(Dane { names: vec![base.clone()], base, records }));
     Rule { demand, reason: Cause::DanePublished { records: "3 0 1".to_owned() } }
 }
@@ -249,6 +253,36 @@ async fn connections_are_counted_for_reports() {
     let optional = Rule { demand: Demand::Opportunistic, reason: Cause::TlsOptional {} };
     remote.deliver(&by(Some(optional), &peer)).await;
     assert_eq!(count("example.net"), (1, 1));
+}
+
+/// On dane-users: for days nobody saw that a primary's records were stale, since a secondary took
+/// the mail.
+#[tokio::test]
+async fn a_secondary_that_takes_the_mail_does_not_hide_that_the_primary_failed() {
+    let now = Timestamp::from_millis(1_795_000_000_000);
+    let results = Results::new(Arc::new(ManualClock::new(now)), None);
+    let primary = peer::Peer::start(&[&format!("{OFFER}tls\n{BEHIND}")]).await;
+    let secondary = peer::Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}")]).await;
+    let hop = |host: &str, peer: &peer::Peer, is_right| {
+        let rule = Some(Arc::new(dane_of(host, is_right)));
+        Hop { rule, ..Hop::at(host, peer.address) }
+    };
+    let hops =
+        vec![hop("primary.example", &primary, false), hop("secondary.example", &secondary, true)];
+    let job = job(Plan { hops, ..plan(&[primary.address]) }, 1);
+    let change = |config: &mut Config| config.delivery.tls_reports = true;
+    let remote = remote_with(patient(), change, ClientTls::new()).counting(results.clone());
+    let outcome = remote.deliver(&job).await.outcomes.remove(0);
+    assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
+    assert_eq!(outcome.host.as_deref(), Some("secondary.example"));
+    assert!(reason(&outcome).starts_with("DANE: 3 0 1 matched"), "{}", reason(&outcome));
+    assert!(!primary.commands().iter().any(|line| line.starts_with("MAIL")), "nothing is said");
+    let count = |domain: &str| {
+        let tally = results.of(results.today(), domain).remove(0);
+        (tally.good, tally.bad, tally.faults.len())
+    };
+    assert_eq!(count("primary.example"), (0, 1, 1), "its owner is told by the report");
+    assert_eq!(count("secondary.example"), (1, 0, 0));
 }
 
 /// RFC 8689: such mail goes to whom somebody vouches for and who hands it on likewise, or back.

@@ -98,11 +98,11 @@ impl Files {
                 continue;
             }
             match Open::again(&self.folder, number) {
-                Ok((open, torn)) => {
-                    if torn > 0 {
+                Ok((open, damaged)) => {
+                    if damaged > 0 {
                         self.say(
                             &volume::path(&self.folder, number),
-                            &format!("its last {torn} octets cannot be read and are passed over"),
+                            &format!("{damaged} octets of it cannot be read and are passed over"),
                         );
                     }
                     match open {

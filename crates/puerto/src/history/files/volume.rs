@@ -91,6 +91,87 @@ fn next(from: &mut impl Read) -> Option<(Note, u64)> {
     Some((decode(&octets)?, (HEAD + length) as u64))
 }
 
+/// The notes of a file from a place in it on. What is no note is passed over, up to the next
+/// that is one.
+struct Notes<'a> {
+    file: &'a File,
+    reader: BufReader<&'a File>,
+    /// Behind the last note that was read.
+    place: u64,
+    /// Octets before it that were passed over.
+    damaged: u64,
+}
+
+impl<'a> Notes<'a> {
+    fn from(file: &'a File, place: u64) -> io::Result<Self> {
+        let mut reader = BufReader::with_capacity(256 << 10, file);
+        reader.seek(SeekFrom::Start(place))?;
+        Ok(Self { file, reader, place, damaged: 0 })
+    }
+}
+
+impl Iterator for Notes<'_> {
+    type Item = (Note, u64);
+
+    // With each, where it begins.
+    fn next(&mut self) -> Option<Self::Item> {
+        let (note, octets) = match next(&mut self.reader) {
+            Some(read) => read,
+            None => {
+                let behind = behind_damage(self.file, self.place)?;
+                self.reader.seek(SeekFrom::Start(behind)).ok()?;
+                self.damaged += behind - self.place;
+                self.place = behind;
+                next(&mut self.reader)?
+            }
+        };
+        let place = self.place;
+        self.place += octets;
+        Some((note, place))
+    }
+}
+
+/// Octets that are looked at together for a note behind damage, and of which each note has at
+/// least so many.
+const WINDOW: usize = 4096;
+const LEAST: usize = HEAD + FIXED;
+
+/// Where the next note begins behind a place at which none can be read.
+fn behind_damage(file: &File, place: u64) -> Option<u64> {
+    let all = file.metadata().ok()?.len();
+    let (mut window, mut from) = ([0; WINDOW], place + 1);
+    while from < all {
+        // What the disk does not give back is passed over, too.
+        let read = file.read_at(&mut window, from).unwrap_or_default();
+        let begins = |(nth, octets): (usize, &[u8])| {
+            let at = from + nth as u64;
+            let is_note = || matches!(note_at(file, at), Ok(Some(_)));
+            (may_begin(octets, all - at) && is_note()).then_some(at)
+        };
+        let octets = window.get(..read).unwrap_or_default();
+        if let Some(at) = octets.windows(LEAST).enumerate().find_map(begins) {
+            return Some(at);
+        }
+        from += if read < LEAST { WINDOW } else { read - (LEAST - 1) } as u64;
+    }
+    None
+}
+
+// Spares the checksum of most octets: a note fits in, its keys in it, and it is not from beyond
+// the year 2248.
+fn may_begin(octets: &[u8], rest: u64) -> bool {
+    let parts = octets.split_first_chunk::<HEAD>().and_then(|(head, fixed)| {
+        let (_, fixed) = fixed.split_first_chunk::<8>()?;
+        let (at, count) = fixed.split_first_chunk::<8>()?;
+        Some((sizes(*head)?.0, i64::from_le_bytes(*at), u32::from_le_bytes(*count.first_chunk()?)))
+    });
+    parts.is_some_and(|(length, at, count)| {
+        (HEAD + length) as u64 <= rest
+            && (0..1 << 43).contains(&at)
+            && FIXED as u64 + u64::from(count) * 8 <= length as u64
+    })
+}
+
 /// Octets of notes that are read at once, about.
 const PIECE: u64 = 1 << 20;
 
@@ -100,54 +181,28 @@ pub(super) fn read_from(folder: &Path, number: u32, at: u64) -> io::Result<(Vec<
     let mut file = File::open(path(folder, number))?;
     let mut magic = [0; START as usize];
     let is_one = file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
-    let (mut notes, mut read) = (Vec::new(), 0);
-    let mut place = at.max(START);
-    file.seek(SeekFrom::Start(place))?;
-    let mut reader = BufReader::with_capacity(256 << 10, &file);
-    while is_one && read < PIECE {
-        if let Some((note, octets)) = next(&mut reader) {
-            notes.push(note);
-            place += octets;
-            read += octets;
-        } else if let Some(behind) = behind_damage(folder, number, place) {
-            place = behind;
-            reader.seek(SeekFrom::Start(place))?;
-        } else {
-            break;
-        }
+    let start = at.max(START);
+    let mut reader = Notes::from(&file, start)?;
+    let mut notes = Vec::new();
+    while is_one && reader.place - start < PIECE {
+        let Some((note, _)) = reader.next() else { break };
+        notes.push(note);
     }
-    Ok((notes, place))
-}
-
-/// Where the next note begins behind a place at which none can be read, by the file's index.
-fn behind_damage(folder: &Path, number: u32, place: u64) -> Option<u64> {
-    if fs::metadata(path(folder, number)).ok()?.len() <= place {
-        return None;
-    }
-    let sealed = Sealed::read(folder, number).ok()?;
-    let index = File::open(index_path(folder, number)).ok()?;
-    let table = Table { file: &index, start: INDEX_HEAD, entry: ID_ENTRY, count: sealed.ids };
-    let places = (0..sealed.ids).filter_map(|nth| {
-        let entry = table.entry::<{ ID_ENTRY as usize }>(nth).ok()?;
-        entry.last_chunk::<4>().map(|place| u64::from(u32::from_le_bytes(*place)))
-    });
-    places.filter(|other| *other > place).min()
+    Ok((notes, reader.place))
 }
 
 /// Whether a file is one of a history, and each of its octets of a note that can be read.
 pub(super) fn is_whole(folder: &Path, number: u32) -> bool {
-    let Ok(file) = File::open(path(folder, number)) else { return false };
-    let Ok(all) = file.metadata().map(|metadata| metadata.len()) else { return false };
-    let mut reader = BufReader::with_capacity(256 << 10, &file);
-    let mut magic = [0; START as usize];
-    if reader.read_exact(&mut magic).is_err() || magic != *MAGIC {
-        return false;
-    }
-    let mut length = START;
-    while let Some((_, octets)) = next(&mut reader) {
-        length += octets;
-    }
-    length == all
+    let look = || {
+        let file = File::open(path(folder, number))?;
+        let mut magic = [0; START as usize];
+        file.read_exact_at(&mut magic, 0)?;
+        let mut notes = Notes::from(&file, START)?;
+        notes.by_ref().for_each(drop);
+        let is_all = notes.damaged == 0 && notes.place == file.metadata()?.len();
+        Ok::<_, io::Error>(is_all && magic == *MAGIC)
+    };
+    look().unwrap_or(false)
 }
 
 fn sizes(head: [u8; HEAD]) -> Option<(usize, u32)> {
@@ -269,29 +324,28 @@ impl Open {
         Ok(Self { number, file, length: START, first, contents: Contents::default() })
     }
 
-    /// One that was written before, and how many octets of it are no whole notes.
+    /// One that was written before, and how many octets of it are no whole notes. Those at its
+    /// end, behind which there is nothing, are cut off.
     pub(super) fn again(folder: &Path, number: u32) -> io::Result<(Self, u64)> {
         let file = File::options().read(true).write(true).open(path(folder, number))?;
         let all = file.metadata()?.len();
-        let mut reader = BufReader::with_capacity(256 << 10, &file);
-        let mut magic = [0; 8];
+        let mut magic = [0; START as usize];
         // One that a crash has left nearly empty is as good as new.
-        if all >= START && (reader.read_exact(&mut magic).is_err() || magic != *MAGIC) {
+        if all >= START && (file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC) {
             let text = "it is no file of a history, and is left alone";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let (mut contents, mut length) = (Contents::default(), START);
-        while let Some((note, octets)) = next(&mut reader) {
-            contents.add(&note, length);
-            length += octets;
-        }
-        drop(reader);
+        let mut contents = Contents::default();
+        let mut notes = Notes::from(&file, START)?;
+        notes.by_ref().for_each(|(note, place)| contents.add(&note, place));
+        let (length, damaged) = (notes.place, notes.damaged);
         if all < START {
             file.write_all_at(MAGIC, 0)?;
         }
         file.set_len(length)?;
         let first = contents.first;
-        Ok((Self { number, file, length, first, contents }, all.saturating_sub(length)))
+        let damaged = damaged + all.saturating_sub(length);
+        Ok((Self { number, file, length, first, contents }, damaged))
     }
 
     /// Writes octets at its end; where that fails, it is as before.
@@ -469,12 +523,12 @@ impl Sealed {
         Ok(notes)
     }
 
-    /// The same without the notes of some messages.
+    /// The same without the notes of some messages, and without what is no note: nobody can say
+    /// of whom that is.
     pub(super) fn without(&self, folder: &Path, ids: &BTreeSet<u64>) -> io::Result<Self> {
-        let mut reader = BufReader::new(File::open(path(folder, self.number))?);
-        reader.read_exact(&mut [0; START as usize])?;
+        let file = File::open(path(folder, self.number))?;
         let (mut out, mut contents) = (MAGIC.to_vec(), Contents::default());
-        while let Some((note, _)) = next(&mut reader) {
+        for (note, _) in Notes::from(&file, START)? {
             if !ids.contains(&note.id.as_u64()) {
                 contents.add(&note, out.len() as u64);
                 encode(&mut out, &note);

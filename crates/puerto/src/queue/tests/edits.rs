@@ -49,6 +49,22 @@ async fn what_is_held_while_it_waits_for_a_rate_is_not_sent_until_it_is_released
     }
 }
 
+// The node that is asked does not ring at the others.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_at_another_node_while_it_waits_in_line_here_is_not_sent() {
+    for (edit, left) in [(Edit::Hold, 3), (Edit::Remove, 0)] {
+        let world = rated(|config| config.delivery.rate = THREE_A_MINUTE);
+        world.spool.edited_elsewhere.store(true, SeqCst);
+        world.start(|_| all(Sent));
+        let ids: Vec<MessageId> = (0..4).map(|_| world.send(&["user@a.test"])).collect();
+        seconds(2).await;
+        ids[1..].iter().for_each(|id| world.edit(*id, edit));
+        seconds(600).await;
+        assert_eq!((sent(&world), world.messages()), (1, left), "{:?}", world.log());
+        assert!(ids[1..].iter().all(|id| left == 0 || !is_in_line(&world, *id)));
+    }
+}
+
 // With a database each question is a round trip and an update, for every message.
 #[tokio::test(start_paused = true)]
 async fn what_goes_out_at_once_is_not_asked_for_again_unless_somebody_changed_the_queue() {
@@ -191,6 +207,65 @@ async fn another_rate_moves_what_stands_in_line() {
         seconds(100).await;
         assert_eq!(sent(&world), before + 1);
     }
+}
+
+// A rate is the cluster's: each node has its share.
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_line_has_its_share_of_a_rate_anew_when_a_node_comes_or_goes() {
+    let rate = Some(Rate { messages: 6, per: Duration::from_secs(60) });
+    let set: [fn(&mut Config, Option<Rate>); 2] = [
+        |config, rate| config.delivery.rate = rate,
+        |config, rate| config.delivery.rate_in_all = rate,
+    ];
+    for set in set {
+        let world = rated(|config| set(config, rate));
+        world.spool.others.store(9, SeqCst);
+        world.start(|_| all(Sent));
+        for _ in 0..20 {
+            world.send(&["user@a.test"]);
+        }
+        seconds(90).await;
+        assert_eq!(sent(&world), 1, "one in a hundred seconds");
+        world.spool.others.store(0, SeqCst);
+        seconds(45).await;
+        let alone = sent(&world);
+        assert!((4..=6).contains(&alone), "one in ten: {alone}");
+        world.spool.others.store(9, SeqCst);
+        seconds(90).await;
+        assert!(sent(&world) <= alone + 1, "{} after {alone}", sent(&world));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rate_in_a_providers_file_moves_what_stands_in_line_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("puerto.toml");
+    let (providers, state) = (folder.path().join("providers"), folder.path().join("state"));
+    std::fs::create_dir(&providers).unwrap();
+    let text = format!("state_dir = {state:?}\n[delivery]\nproviders = {providers:?}\n");
+    std::fs::write(&file, text).unwrap();
+    // As a reload reads it.
+    let with = |rate: &str| {
+        let text = format!("hosts = [\"mx.a.test\"]\nrate = \"{rate}\"\n");
+        std::fs::write(providers.join("school.toml"), text).unwrap();
+        Config::load_whole(Some(&file)).unwrap()
+    };
+    let world = World::with(with("6/hour"));
+    world.start(|_| all(Sent));
+    for number in 0..5 {
+        world.send(&[&format!("{number}@a.test")]);
+        world.send(&[&format!("{number}@b.test")]);
+    }
+    seconds(30).await;
+    let to_school = || world.tries_to("a.test").len();
+    assert_eq!((to_school(), world.tries_to("b.test").len()), (1, 5));
+    let lane = || world.lanes.look().into_iter().find(|lane| lane.name == "school");
+    assert_eq!(lane().map(|lane| (lane.per_hour, lane.waiting)), Some((Some(6), 4)));
+    world.config.replace(with("30/minute"));
+    seconds(2).await;
+    assert_ne!(lane().and_then(|lane| lane.per_hour), Some(6), "the old rate is shown");
+    seconds(10).await;
+    assert_eq!((to_school(), world.messages()), (5, 0), "{:?}", world.log());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! A queue over a spool in memory, a table for a DNS, and a carrier that follows a
 //! script, all under a paused clock.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -256,6 +256,10 @@ pub(super) struct Stubborn {
     pub(super) full: AtomicBool,
     /// How often it was asked whether leases still stand.
     pub(super) renewals: AtomicUsize,
+    /// Nodes beside this one.
+    pub(super) others: AtomicU32,
+    /// Whether it is another node that an administrator changes the queue at.
+    pub(super) edited_elsewhere: AtomicBool,
 }
 
 impl Work for Stubborn {
@@ -267,7 +271,7 @@ impl Work for Stubborn {
         self.inner.renew(leases, hold)
     }
     fn edits(&self) -> u64 {
-        self.inner.edits()
+        if self.edited_elsewhere.load(Ordering::SeqCst) { 0 } else { self.inner.edits() }
     }
     fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {
         if self.full.load(Ordering::SeqCst) {
@@ -292,7 +296,7 @@ impl Work for Stubborn {
         self.inner.changed()
     }
     fn living(&self) -> u32 {
-        self.inner.living()
+        self.inner.living() + self.others.load(Ordering::SeqCst)
     }
 }
 
@@ -355,6 +359,8 @@ impl World {
                 inner,
                 full: AtomicBool::new(false),
                 renewals: AtomicUsize::new(0),
+                others: AtomicU32::new(0),
+                edited_elsewhere: AtomicBool::new(false),
             }),
             clock,
             seen: Arc::default(),

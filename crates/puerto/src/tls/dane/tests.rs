@@ -198,6 +198,55 @@ fn an_authority_vouches_for_a_name_and_a_time() {
     assert!(matches!(found, Err(Cause::CertificateExpired {} | Cause::Quoted { .. })), "{found:?}");
 }
 
+/// Let's Encrypt issues from any of its intermediates since June 2024, and from others since May
+/// 2026: who publishes one of them is not met after a renewal.
+#[test]
+fn an_authority_that_another_has_taken_the_place_of_vouches_for_nobody() {
+    let top = CertifiedIssuer::self_signed(authority("Top"), KeyPair::generate().unwrap()).unwrap();
+    let middle = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        CertifiedIssuer::signed_by(authority(name), key, &top).unwrap()
+    };
+    let (before, after) = (middle("R10"), middle("YR1"));
+    let own_key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["mx.test".to_owned()]).unwrap();
+    let old = params.signed_by(&own_key, &before).unwrap().der().clone();
+    let new = params.signed_by(&own_key, &after).unwrap().der().clone();
+    let [before, after] = [&before, &after].map(|one| one.as_ref().der().clone());
+    let top = top.as_ref().der().clone();
+    let of_key = |usage: u8, certificate| (usage, 1, 1, hash(&key(certificate)));
+    let now = [&new, &after, &top];
+    let only = demand(&["mx.test"], &[of_key(2, &before)]);
+    assert_eq!(met(&only, &[&old, &before, &top]), Ok("2 1 1".to_owned()));
+    assert_eq!(met(&only, &now), Err(Cause::TlsaUnmatched { host: "mx.test".to_owned() }));
+    // What holds over a renewal: all that may issue, whoever is above them if the peer sends it,
+    // and the host's own key where that stays.
+    for records in [
+        vec![of_key(2, &before), of_key(2, &after)],
+        vec![of_key(2, &before), of_key(2, &top)],
+        vec![of_key(2, &before), of_key(3, &old)],
+    ] {
+        assert!(met(&demand(&["mx.test"], &records), &now).is_ok());
+    }
+    // A chain as short as most servers send it says nothing of its top.
+    let of_top = demand(&["mx.test"], &[of_key(2, &top)]);
+    assert!(met(&of_top, &now).is_ok() && met(&of_top, &[&new, &after]).is_err());
+}
+
+/// Exchange Online read about twelve records of a host in 2024, and mail waited for the others.
+#[test]
+fn a_record_counts_also_where_it_stands_behind_a_dozen() {
+    let chain = made(&["mx.test"], false);
+    let right = (3, 1, 1, hash(&key(&chain.own)));
+    for place in [0, 11, 12, 13, MOST - 1] {
+        let mut records: Vec<_> =
+            (0..MOST as u8 - 1).map(|octet| (3, 1, 1, vec![octet; 32])).collect();
+        records.insert(place, right.clone());
+        let dane = demand(&["mx.test"], &records);
+        assert_eq!(met(&dane, &[&chain.own]), Ok("3 1 1".to_owned()), "{place}");
+    }
+}
+
 #[test]
 fn of_two_digests_the_stronger_counts() {
     let chain = made(&["mx.test"], false);

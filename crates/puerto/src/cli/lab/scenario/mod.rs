@@ -8,6 +8,8 @@ mod internet;
 mod play;
 mod worlds;
 
+use std::net::IpAddr;
+
 use puerto_lab::{Lab, Options};
 
 pub(super) use self::play::{Answered, Verdict, perform};
@@ -26,8 +28,8 @@ pub(super) struct Scenario {
     change: fn(&Lab) -> Result<(), Said>,
     /// Who the letter's reverse-path belongs to, where that is not its author.
     envelope_domain: Option<&'static str>,
-    /// Mail leaves from `[::1]` too.
-    ipv6: bool,
+    /// Addresses that mail leaves from beside the usual one.
+    more: &'static [IpAddr],
     /// The checks that are to find something, and those that are to remain unknown.
     findings: &'static [&'static str],
     unknown: &'static [&'static str],
@@ -59,7 +61,7 @@ const HEALTHY: Scenario = Scenario {
     options: |_| {},
     change: worlds::healthy,
     envelope_domain: None,
-    ipv6: false,
+    more: &[],
     findings: &[],
     unknown: &[],
     strict: Ending::Taken,
@@ -213,7 +215,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         stage: Stage { providers: worlds::STRICT_DEMANDS, ..Stage::USUAL },
         options: |options| options.ipv6 = true,
         change: worlds::ipv6_without_ptr,
-        ipv6: true,
+        more: &[worlds::HERE_V6],
         findings: &["ptr.v6"],
         ..HEALTHY
     },
@@ -228,8 +230,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         stage: Stage { providers: worlds::STRICT_DEMANDS, ..Stage::USUAL },
         options: |options| options.ipv6 = true,
         change: worlds::ipv6_outside_spf,
-        ipv6: true,
+        more: &[worlds::HERE_V6],
         findings: &["spf.covers-ip"],
+        ..HEALTHY
+    },
+    Scenario {
+        name: "sources",
+        sentence: Text::new(
+            "Mail leaves from two addresses, and the second has no name in the reverse DNS. A \
+             receiver that turns such mail away gets all of its mail from the first.",
+            "El correo sale por dos direcciones, y la segunda no tiene nombre en el DNS inverso. Un \
+             receptor que rechaza ese correo recibe todo el suyo por la primera.",
+        ),
+        stage: Stage { providers: worlds::STRICT_DEMANDS, more: worlds::SOURCES, ..Stage::USUAL },
+        change: worlds::sources,
+        more: &[worlds::SECOND],
+        findings: &["ptr.exists"],
         ..HEALTHY
     },
     Scenario {

@@ -1,7 +1,7 @@
 //! Plays a scenario: the letters, the checks, the explanation, the verdict.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -237,10 +237,8 @@ async fn waiting(scene: &Scene) -> Result<Vec<(String, Cause)>, Said> {
 
 async fn check(scenario: &Scenario, lab: &Lab, config: &Config) -> Report {
     let world = LabInternet::new(lab, config);
-    let mut egress = vec![IpAddr::V4(SENDER_ADDRESS)];
-    if scenario.ipv6 {
-        egress.push(IpAddr::V6(Ipv6Addr::LOCALHOST));
-    }
+    let usual = IpAddr::V4(SENDER_ADDRESS);
+    let egress = std::iter::once(usual).chain(scenario.more.iter().copied()).collect();
     let asked = Asked { domain: Some(SENDER_DOMAIN.to_owned()), egress };
     let mut context = Context::gather(&world, config, asked, now().as_second()).await;
     // They are this machine's own, and port 25 may be tried from them.

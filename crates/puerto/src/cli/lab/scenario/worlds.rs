@@ -28,7 +28,7 @@ const TOO_MANY: usize = 11;
 
 const SENDER: IpAddr = IpAddr::V4(SENDER_ADDRESS);
 /// Where the server and the strict receiver are in IPv6.
-const HERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+pub(super) const HERE_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const RSA_KEY: &str = "rsa._domainkey.lab.example";
 
 /// What every world has besides the lab: blocklists that list nothing but what they
@@ -149,6 +149,23 @@ pub(super) fn ipv6_outside_spf(lab: &Lab) -> Result<(), Said> {
     lab.zone().add_host(SENDER_HOST, HERE_V6);
     let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip6:{HERE_V6} -all");
     lab.zone().set_txt(SENDER_HOST, &record);
+    Ok(())
+}
+
+/// An address beside the usual one, and what it is called in EHLO.
+pub(super) const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 29));
+const SECOND_HOST: &str = "mail2.lab.example";
+/// The server leaves from both. The second counts for much: it is the first choice for most mail.
+pub(super) const SOURCES: &str = "[[source]]\nname = \"usual\"\nipv4 = \"127.0.0.10\"\n\
+    [[source]]\nname = \"second\"\nipv4 = \"127.0.0.29\"\nhelo = \"mail2.lab.example\"\n\
+    weight = 1000\n";
+
+pub(super) fn sources(lab: &Lab) -> Result<(), Said> {
+    lab.zone().add_address(SECOND_HOST, SECOND);
+    let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip4:{SECOND} -all");
+    for name in [SENDER_DOMAIN, SENDER_HOST, SECOND_HOST] {
+        lab.zone().set_txt(name, &record);
+    }
     Ok(())
 }
 
