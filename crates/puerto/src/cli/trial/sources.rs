@@ -115,8 +115,8 @@ type Whose<'a> = (ReversePath, Option<&'a str>);
 fn kinds_of_mail(source: &Source) -> Vec<(Said, Whose<'_>)> {
     let sample = |pattern: &String| {
         let address = match whole_domain(pattern) {
-            Some(domain) => format!("<x@{}>", domain.replace('*', "x")),
-            None => format!("<{}>", pattern.trim_matches(['<', '>'])),
+            Some(domain) => format!("<x@{domain}>"),
+            None => format!("<{pattern}>"),
         };
         let shown = said!("mail from {whose}", "el correo de {whose}"; whose = pattern);
         Some((shown, (ReversePath::parse(&address).ok()?, None)))
@@ -185,7 +185,10 @@ mod tests {
                 vec![(9, "mail of the account ana waits")],
             ),
             (
-                format!("{old}{}", source("new", "from = [\"<>\"]\nbegins = \"2026-12-05\"")),
+                format!(
+                    "{old}{}",
+                    source("new", "from = [\"ana@example.com\"]\nbegins = \"2026-12-05\"")
+                ),
                 vec![(9, "and comes back once it is 5d old")],
             ),
             (
