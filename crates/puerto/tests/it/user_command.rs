@@ -134,7 +134,7 @@ fn two_accounts_of_one_name_are_marked_in_the_list() {
     std::fs::write(&file, text).unwrap();
     let same: Vec<String> = marked().iter().map(|(name, same)| format!("{name} {same}")).collect();
     let expected =
-        [r#""ana" ["ana@later.example"]"#, r#""ana@later.example" ["ana"]"#, r#""bea" []"#];
+        [r#""ana" ["ana@later.example"]"#, r#""bea" []"#, r#""ana@later.example" ["ana"]"#];
     assert_eq!(same, expected);
     let list = stdout(&house.user(&["list"], ""));
     assert!(list.starts_with("ana\n  is one name with ana@later.example"), "{list}");

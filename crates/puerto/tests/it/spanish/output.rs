@@ -29,6 +29,7 @@ const SCENARIOS: &[&str] = &[
     "servfail",
     "ipv6-without-ptr",
     "ipv6-outside-spf",
+    "sources",
     "port-25-closed",
     "relay-refuses-from",
     "dane",
