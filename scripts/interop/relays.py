@@ -73,7 +73,8 @@ class Asker:
         self.file.write_text(
             'hostname = "mail.example.com"\ndomains = ["example.com"]\nuser = ""\n'
             f'state_dir = "{self.world.folder}/state"\nrun_dir = "{self.world.folder}/run"\n'
-            f'{keys}\n[dns]\nservers = ["{DNS_ADDRESS}:53"]\n'
+            # The relays are on this machine, and none of them is this server.
+            f'{keys}\n[listen]\nsmtp = []\n[dns]\nservers = ["{DNS_ADDRESS}:53"]\n'
             f'[dkim]\ndirectory = "{self.world.folder}/dkim"\n'
             f'[delivery]\nbind_ipv4 = "{SENDER_ADDRESS}"\n{delivery}\n')
 

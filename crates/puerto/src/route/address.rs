@@ -56,7 +56,9 @@ pub enum LiteralFault {
 pub(super) fn is_ourselves(address: SocketAddr, config: &Config, interfaces: &[IpAddr]) -> bool {
     let ip = canonical(address.ip());
     config.listen.all().any(|listener| {
-        let at_every_address = listener.ip().is_unspecified() && interfaces.contains(&ip);
+        // All of 127.0.0.0/8 is this machine, though an interface has one of them.
+        let is_of_machine = ip.is_loopback() || interfaces.contains(&ip);
+        let at_every_address = listener.ip().is_unspecified() && is_of_machine;
         listener.port() == address.port() && (canonical(listener.ip()) == ip || at_every_address)
     })
 }

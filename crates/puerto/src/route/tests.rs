@@ -442,7 +442,7 @@ async fn mail_waits_while_its_relay_is_this_server_itself() {
     let mut dns = internet();
     dns.mx("us.test", 10, "mail.example.com");
     for hop in
-        ["[mail.example.com]:587", "[203.0.113.5]", "mail.example.com", "us.test", "[127.0.0.1]"]
+        ["[mail.example.com]:587", "[203.0.113.5]", "mail.example.com", "us.test", "[127.0.0.2]"]
     {
         for toml in [
             format!("relayhost = \"{hop}\"\n{listen}"),
