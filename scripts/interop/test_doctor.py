@@ -101,17 +101,3 @@ def test_what_no_command_mends_is_named(world):
     finally:
         stranger.kill()
         stranger.wait()
-    # One of another container is a socket without a program.
-    hidden = subprocess.Popen(
-        ["nsenter", "-t", str(patient.machine.pid), "-n", "openssl", "s_server", "-nocert", "-accept",
-         "0.0.0.0:25"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for("it", lambda: patient.machine.run("ss", "-Hltn", "sport = :25").stdout)
-        held = [one for one in patient.findings() if one["id"] == "port.held"]
-        assert len(held) == 1 and held[0]["subject"] == "tcp/25", held
-        report = patient.machine.setup("--yes", "--relayhost", RELAY, check=False)
-        [failed] = [one for one in report["findings"] if one["id"] == "setup.command"]
-        assert failed["remedy"] == "`puerto doctor` looks for the cause", failed
-    finally:
-        hidden.kill()
-        hidden.wait()

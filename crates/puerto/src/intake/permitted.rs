@@ -1,6 +1,8 @@
 //! Who may send as whom, applied to a message: to the envelope's reverse-path and to the
 //! fields that say whose message it is. What each may use is for [`crate::sender`] to say.
 
+use std::cell::Cell;
+
 use puerto_mail::header::forgiving::{AddressList, Meaning, Member, Written};
 use puerto_mail::header::{Field, is_well_formed, read_address_list, write_address_list};
 use puerto_smtp::{Address, Domain, Reply, ReversePath};
@@ -95,7 +97,7 @@ pub(super) fn apply(
         to_rewrite = true;
     }
     drop(fields);
-    if permission.is_of_a_login() && !to_rewrite {
+    if !is_passed_on && !to_rewrite {
         write_as_read(fixed);
     }
     let path_verdict = match reverse_path.address().map(|path| permission.judge_path(path)) {
@@ -214,16 +216,24 @@ fn rewrite(
         }
         originals.extend(as_original(field));
     }
-    fixed.map(|field| flaw(field).map(|_| written_anew(field, own)));
+    // Of several authors the first is shown, as where none is written anew.
+    let is_seen = Cell::new(false);
+    fixed.map(|field| match field.is("From") && is_seen.replace(true) {
+        true => Some(Vec::new()),
+        false => flaw(field).map(|_| written_anew(field, own)),
+    });
     fixed.notices.extend(notice);
     let has_reply_to = fixed.fields().iter().any(|field| field.is("Reply-To"));
     if !has_reply_to {
         fixed.added.extend(reply_to);
     }
     fixed.added.extend(originals);
-    // Whatever stood there before: one author whom receivers see is one to sign for.
-    let authors = fixed.fields().iter().filter(|field| field.is("From")).count();
-    fixed.from_domain = (authors == 1).then(|| own.domain().clone());
+    // Whatever stood there before: the author whom receivers see is the one to sign for.
+    let author = fixed.fields().into_iter().find(|field| field.is("From")).and_then(|field| {
+        let list = read_address_list(field.value(), None);
+        list.written().next().map(|written| written.address.domain().clone())
+    });
+    fixed.from_domain = author;
 }
 
 // One address stands for all.

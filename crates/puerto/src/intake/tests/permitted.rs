@@ -132,6 +132,18 @@ async fn what_only_others_can_read_as_an_author_is_not_sent_by_a_login() {
         let refusal = refused(&narrowed, &host, "x@one.example.com", &header).await;
         assert!(refusal.starts_with("550 5.7.1 From address <"), "{from}: {refusal}");
     }
+    let hidden = "From: luis@example.com <p@one.example.com>\r\nSubject: x\r\n";
+    let (_, stored) = sent(&narrowed, &host, "p@one.example.com", hidden).await.unwrap();
+    assert!(stored.contains("From: \"luis@example.com\" <p@one.example.com>\r\n"), "{stored}");
+    // Of two authors the first goes out alone, and is signed for.
+    for pair in
+        ["From: basura\r\nFrom: p@one.example.com\r\n", "From: p@one.example.com\r\nFrom: l@@x\r\n"]
+    {
+        let signed = format!("DKIM-Signature: v=1; d=x.example; h=from\r\n{pair}Subject: x\r\n");
+        let (_, stored) = sent(&narrowed, &host, "", &signed).await.unwrap();
+        assert_eq!(stored.matches("\r\nFrom: ").count(), 1, "{stored}");
+        assert!(stored.contains("@one.example.com\r\n"), "{stored}");
+    }
     let list = "List-Id: <a.b>\r\nFrom: Kock, Arne <a@x.example>\r\nSubject: x\r\n";
     assert!(sent(&narrowed, &host, "x@one.example.com", list).await.is_ok());
     // Another host passes on what was written elsewhere.
