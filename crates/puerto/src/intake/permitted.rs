@@ -229,11 +229,7 @@ fn rewrite(
     }
     fixed.added.extend(originals);
     // Whatever stood there before: the author whom receivers see is the one to sign for.
-    let author = fixed.fields().into_iter().find(|field| field.is("From")).and_then(|field| {
-        let list = read_address_list(field.value(), None);
-        list.written().next().map(|written| written.address.domain().clone())
-    });
-    fixed.from_domain = author;
+    fixed.from_domain = senders::domain_seen(fixed);
 }
 
 // One address stands for all.

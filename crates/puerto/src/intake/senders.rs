@@ -3,7 +3,7 @@
 
 use puerto_mail::header::forgiving::Meaning;
 use puerto_mail::header::{Field, read_address_list, write_address_list};
-use puerto_smtp::{Address, ReversePath};
+use puerto_smtp::{Address, Domain, ReversePath};
 
 use super::fix_up::Fixed;
 use crate::config::Config;
@@ -51,19 +51,19 @@ pub(super) fn rewrite_header(fixed: &mut Fixed<'_>, config: &Config) {
         }
     });
     fixed.added.extend(reply_to.unwrap_or_default());
-    retake_author(fixed);
+    // What was to be signed is, for the author that it has now.
+    if fixed.from_domain.is_some()
+        && let Some(author) = domain_seen(fixed)
+    {
+        fixed.from_domain = Some(author);
+    }
 }
 
-/// Has the message signed for the author that it has now.
-fn retake_author(fixed: &mut Fixed<'_>) {
-    let from = fixed.fields().into_iter().find(|field| field.is("From"));
-    let author = from.and_then(|field| {
-        let list = read_address_list(field.value(), None);
-        list.written().next().map(|written| written.address.domain().clone())
-    });
-    if fixed.from_domain.is_some() && author.is_some() {
-        fixed.from_domain = author;
-    }
+/// The domain of the author whom receivers see.
+pub(super) fn domain_seen(fixed: &Fixed<'_>) -> Option<Domain> {
+    let from = fixed.fields().into_iter().find(|field| field.is("From"))?;
+    let list = read_address_list(from.value(), None);
+    list.written().next().map(|written| written.address.domain().clone())
 }
 
 /// The address under which this one is known elsewhere, if that is another.
