@@ -94,7 +94,7 @@ pub(super) struct SourceDraft {
     pub(super) weight: Option<usize>,
     pub(super) from: Vec<String>,
     pub(super) accounts: Vec<String>,
-    pub(super) begins: Option<jiff::civil::Date>,
+    pub(super) begins: Option<Option<jiff::civil::Date>>,
     pub(super) plan: Option<Vec<u32>>,
 }
 
@@ -794,7 +794,7 @@ pub(super) const SOURCE_KEYS: &[Key<SourceDraft, Source>] = keys! {
         |s| array(&s.accounts, |account| quote(account));
     "source" "begins" = Written("\"\""); Text::new("a day, such as \"2026-12-31\", or \"\" for long ago", "un día, como \"2026-12-31\", o \"\" si hace mucho");
         Text::new("The day (UTC) on which it begins to send, where it is new: from then on each provider gets no more than the plan says.", "El día (UTC) en que empieza a enviar, si es nueva: desde entonces cada proveedor no recibe más de lo que dice el plan.");
-        |d, v| store(&mut d.begins, value::optional(v, value::day));
+        |d, v| store(&mut d.begins, value::optional(v, value::day).map(Some));
         |s| optional(s.begins);
     "source" "plan" = Written(USUAL_PLAN); Text::new("a list of whole numbers of at least 1", "una lista de números enteros mayores que 0");
         Text::new("Messages to one provider on the first day, the second and so on; after the last, any number.", "Mensajes a un mismo proveedor el primer día, el segundo, etc.; después del último, cualquier número.");

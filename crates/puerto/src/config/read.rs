@@ -437,7 +437,7 @@ fn finish_source(source: SourceDraft, helo: &str) -> Source {
         weight: source.weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1),
         from: source.from,
         accounts: source.accounts,
-        begins: source.begins,
+        begins: source.begins.flatten(),
         plan: source.plan.unwrap_or_else(usual),
     }
 }

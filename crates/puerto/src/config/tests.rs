@@ -227,6 +227,11 @@ fn impossible_values_and_combinations_are_refused() {
         ),
         ("[[source]]\nname = \"a\"\nbegins = \"soon\"", "source.begins", "not a day"),
         ("[[source]]\nname = \"a\"\nplan = [0]", "source.plan", "between 1 and"),
+        (
+            "[[source]]\nname = \"a\"\nipv4 = \"192.0.2.1\"\nplan = [50]",
+            "source.begins",
+            "would bound nothing",
+        ),
         ("[source]\nname = \"a\"", "source", "sources form a list"),
         ("log = \"xml\"", "log", "not one of"),
         ("log_to = \"mail.log\"", "log_to", "neither"),

@@ -99,6 +99,19 @@ impl Reader {
                 said!("messages for one day at least", "los mensajes de un día por lo menos"),
             );
         }
+        if source.plan.is_some() && source.begins.is_none() {
+            complain(
+                "begins",
+                said!(
+                    "a plan, but no day on which it begins: it would bound nothing",
+                    "hay un plan, pero ningún día en que empiece: no limitaría nada"
+                ),
+                said!(
+                    "`begins = \"2026-12-31\"`; where it began long ago, no `plan`",
+                    "`begins = \"2026-12-31\"`; si empezó hace mucho, ningún `plan`"
+                ),
+            );
+        }
     }
 
     // A user needs a password, a relay that knows it, and TLS to send it over.
