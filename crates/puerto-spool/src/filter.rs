@@ -201,7 +201,8 @@ impl Selector {
         self.ids.as_deref()
     }
 
-    fn looks_at_recipients(&self) -> bool {
+    /// Whether a message may be meant for some of its recipients only.
+    pub fn looks_at_recipients(&self) -> bool {
         !self.to.is_empty()
             || !self.hosts.is_empty()
             || self.reason.is_some()

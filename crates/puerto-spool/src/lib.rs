@@ -47,7 +47,7 @@ pub use faces::{
     Answer, Backend, ClaimRequest, Claimed, Count, Desk, Edit, Health, HeldBack, Holder, Node,
     Page, PageRequest, Renewed, Store, Work,
 };
-pub use filter::{Class, Classify, Filter, LastAttempt};
+pub use filter::{Class, Classify, Filter, LastAttempt, Selector};
 pub use id::{MessageId, NotAMessageId, Timestamp};
 pub use tally::{AGES, COLUMNS, Group, Tally, TallyRequest};
 pub use ticket::{Completer, Ticket};

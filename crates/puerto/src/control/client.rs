@@ -298,10 +298,10 @@ impl Client {
     }
 
     /// Changes messages, and waits until that is on disk; `progress` hears how many have been
-    /// dealt with.
+    /// dealt with. A retry is for the recipients that fit what they were chosen by.
     pub fn change(
         &mut self,
-        change: Change,
+        (change, chosen): (Change, &Selection),
         mut ids: impl Iterator<Item = String>,
         mut progress: impl FnMut(u64),
     ) -> Result<Summary, ClientError> {
@@ -313,7 +313,7 @@ impl Client {
                 return Ok(done);
             }
             dealt_with += batch.len() as u64;
-            self.send(Request::Change { change, ids: batch })?;
+            self.send(Request::Change { change, ids: batch, chosen: chosen.clone() })?;
             let summary = self.end()?;
             done.count += summary.count;
             done.missing.extend(summary.missing);

@@ -36,8 +36,7 @@ impl Shared {
         is_administrator: bool,
     ) -> Result<Overview, Problem> {
         let now = self.context.store.clock().now();
-        let config = self.context.config.get();
-        let filter = operations::filter(selection, (&self.classify, &config.domains), now)?;
+        let filter = self.filter(selection)?;
         let request = TallyRequest { filter, classify: Arc::clone(&self.classify) };
         let (tally, at) = match selection.is_empty() {
             true => self.tally_of_all(&request, max_age, is_administrator)?,

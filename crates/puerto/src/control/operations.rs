@@ -8,7 +8,7 @@ use puerto_mail::header::Header;
 use puerto_smtp::Domain;
 use puerto_spool::{
     Class, Classify, Desk, Edit, Entry, Filter, MessageId, Node, Page, PageRequest, RecipientState,
-    SpoolError, Store, StoredContent, Tally, TallyRequest, Timestamp,
+    Selector, SpoolError, Store, StoredContent, Tally, TallyRequest, Timestamp,
 };
 
 use super::ordering::Pauses;
@@ -18,6 +18,7 @@ use super::server::Context;
 use super::view::{self, Keeps, MessageView};
 use crate::cause::Cause;
 use crate::config::{account_spellings, domain_spellings};
+use crate::intake::Meant;
 use crate::telemetry::Event;
 
 /// Messages that are looked at in one go. The first answer to a client comes after
@@ -180,12 +181,13 @@ fn parse_id(id: &str) -> Result<MessageId, Problem> {
 /// Changes messages, and waits until that is durable. What was changed is logged: whoever
 /// looks for a message that is gone finds there who removed it. Messages that are not in the
 /// queue are told apart, since another administrator or a delivery may have been quicker;
-/// so are those that would be tried if they were not held.
+/// so are those that would be tried if they were not held. A retry of messages that were
+/// `chosen` for some of their recipients ends the pauses of the destinations of these alone.
 pub(super) fn change(
     context: &Context,
     change: Change,
     uid: u32,
-    ids: &[String],
+    (ids, chosen): (&[String], &Filter),
 ) -> Result<Summary, Problem> {
     let mut ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut summary = Summary::default();
@@ -199,8 +201,12 @@ pub(super) fn change(
             put_off.extend(seen.is_put_off.then_some(*id));
         }
     }
-    if matches!(change, Change::Retry | Change::Release) {
-        context.wake.expect_retry(&ids);
+    match change {
+        Change::Retry => context.wake.expect_retry(meant(context, &ids, chosen)?),
+        Change::Release => {
+            context.wake.expect_retry(ids.iter().map(|id| (*id, Meant::All)).collect());
+        }
+        Change::Hold | Change::Remove => {}
     }
     let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut failed = None;
@@ -245,6 +251,24 @@ fn to_be_released(
         Some((entry.id, Seen { is_held: entry.held, is_put_off }))
     })?;
     Ok(seen.into_iter().collect())
+}
+
+// The recipients for which these were chosen.
+fn meant(
+    context: &Context,
+    ids: &[MessageId],
+    chosen: &Filter,
+) -> Result<Vec<(MessageId, Meant)>, Problem> {
+    let selector = chosen.compiled();
+    if !selector.looks_at_recipients() {
+        return Ok(ids.iter().map(|id| (*id, Meant::All)).collect());
+    }
+    of_these(context.desk.as_ref(), (ids, Some(false)), |entry| Some(whom(entry, &selector)))
+}
+
+fn whom(entry: &Entry, selector: &Selector) -> (MessageId, Meant) {
+    let fit = selector.selected(entry);
+    (entry.id, Meant::In(fit.map(|status| status.recipient.address.domain().clone()).collect()))
 }
 
 // Those of these that are not tried, or not all of them, until a pause ends.
@@ -325,7 +349,8 @@ pub(super) fn flush_page(
     let Page { entries, next } = page(context.desk.as_ref(), after, &filter)?;
     let ids: Vec<MessageId> = entries.iter().map(|entry| entry.id).collect();
     if is_administrators {
-        context.wake.expect_retry(&ids);
+        let selector = filter.compiled();
+        context.wake.expect_retry(entries.iter().map(|entry| whom(entry, &selector)).collect());
     }
     // A lost flush costs nobody anything, so nobody waits for the disk.
     drop(context.desk.edit(&ids, Edit::Retry));

@@ -98,6 +98,9 @@ pub enum Request {
         change: Change,
         /// Which.
         ids: Vec<String>,
+        /// By what they were chosen: a retry is for the recipients that fit it.
+        #[serde(default, skip_serializing_if = "Selection::is_empty")]
+        chosen: Selection,
     },
     /// Tries waiting mail now.
     Flush {
@@ -394,7 +397,11 @@ mod tests {
     fn words_are_stable() {
         let line = RequestLine {
             version: VERSION,
-            request: Request::Change { change: Change::Retry, ids: vec!["1".into()] },
+            request: Request::Change {
+                change: Change::Retry,
+                ids: vec!["1".into()],
+                chosen: Selection::default(),
+            },
         };
         assert_eq!(
             serde_json::to_string(&line).unwrap(),

@@ -46,6 +46,13 @@ impl Shared {
         }
     }
 
+    /// What the store is asked for where these messages are meant.
+    pub(super) fn filter(&self, selection: &Selection) -> Result<Filter, Problem> {
+        let now = self.context.store.clock().now();
+        let config = self.context.config.get();
+        operations::filter(selection, (&self.classify, &config.domains), now)
+    }
+
     // Whether an ordinary user's flush is to be done: it costs a walk through the
     // whole queue, and right after another there is nothing to gain.
     fn flush_is_due(&self, uid: u32) -> bool {
@@ -205,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             }
             Request::Parcel { id } => return self.parcel(id).await,
             Request::Show { id } => self.show(id, administrator).await,
-            Request::Change { change, ids } => self.change(change, ids).await,
+            Request::Change { change, ids, chosen } => self.change(change, ids, chosen).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
             Request::Why { what } => self.why(what, administrator).await,
             Request::Forget { address } => {
@@ -249,10 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         selection: &Selection,
         lines: impl Fn(&[Entry], &mut Vec<u8>) + Send + Sync + 'static,
     ) -> io::Result<Result<(), Problem>> {
-        let now = self.shared.context.store.clock().now();
-        let config = self.shared.context.config.get();
-        let known = (&self.shared.classify, &*config.domains);
-        let filter = match operations::filter(selection, known, now) {
+        let filter = match self.shared.filter(selection) {
             Ok(filter) => Arc::new(filter),
             Err(problem) => return Ok(Err(problem)),
         };
@@ -341,12 +345,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         Ok(answers)
     }
 
-    async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
+    async fn change(
+        &self,
+        change: Change,
+        ids: Vec<String>,
+        chosen: Selection,
+    ) -> Result<Vec<Answer>, Problem> {
+        let chosen = self.shared.filter(&chosen)?;
         let context = &self.shared.context;
         let uid = self.uid;
-        let summary = self
-            .blocking(move |shared| operations::change(&shared.context, change, uid, &ids))
-            .await;
+        let change = move |shared: &Shared| {
+            operations::change(&shared.context, change, uid, (&ids, &chosen))
+        };
+        let summary = self.blocking(change).await;
         // What was held or removed leaves the lines.
         context.wake.wake();
         Ok(vec![end(summary?)])

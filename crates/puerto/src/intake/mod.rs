@@ -40,7 +40,7 @@ pub(crate) use encode::Base64Lines;
 pub use key_ring::{KeyProblem, KeyRing, key_files};
 pub(crate) use prepare::wall_clock;
 pub(crate) use wake::Retry;
-pub use wake::{Announcement, Wake};
+pub use wake::{Announcement, Meant, Wake};
 
 /// Whoever has logged in, as far as a message's sender goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! How the queue hears of work: from whoever commits a message, and from whoever makes
 //! waiting mail due.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use puerto_smtp::Domain;
 use puerto_spool::MessageId;
 
 /// Tells the queue that there is new work. It is a hint: a lost one costs a second,
@@ -26,10 +28,38 @@ pub(crate) enum Retry {
     /// Nothing.
     #[default]
     Nothing,
-    /// These messages.
-    Of(HashSet<MessageId>),
+    /// These messages, for those of their recipients.
+    Of(HashMap<MessageId, Meant>),
     /// Whatever waits.
     Everything,
+}
+
+/// Those of a message's recipients that somebody means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// All.
+    All,
+    /// Those in these domains.
+    In(HashSet<Domain>),
+}
+
+impl Meant {
+    /// Whether recipients in this domain are meant.
+    pub fn means(&self, domain: &Domain) -> bool {
+        match self {
+            Self::All => true,
+            Self::In(domains) => domains.contains(domain),
+        }
+    }
+
+    /// Means these as well.
+    pub fn add(&mut self, others: Self) {
+        match (&mut *self, others) {
+            (Self::In(domains), Self::In(others)) => domains.extend(others),
+            (_, Self::All) => *self = Self::All,
+            (Self::All, Self::In(_)) => {}
+        }
+    }
 }
 
 /// Messages that are noted by themselves, at most.
@@ -67,16 +97,23 @@ impl Wake {
     }
 
     /// Says that somebody is about to make these messages due because they can be delivered
-    /// again: where their destinations are suspended, these are to be tried, not the mail put off.
-    pub fn expect_retry(&self, ids: &[MessageId]) {
+    /// again, to some of their recipients at least: where the destinations of those are
+    /// suspended, these are to be tried, not the mail put off.
+    pub fn expect_retry(&self, meant: Vec<(MessageId, Meant)>) {
         let mut retry = self.0.retry();
-        match &mut *retry {
-            Retry::Everything => {}
-            Retry::Of(known) if known.len() + ids.len() <= MOST_RETRIED => known.extend(ids),
-            Retry::Nothing if ids.len() <= MOST_RETRIED => {
-                *retry = Retry::Of(ids.iter().copied().collect());
+        if *retry == Retry::Nothing {
+            *retry = Retry::Of(HashMap::new());
+        }
+        let Retry::Of(known) = &mut *retry else { return };
+        if known.len() + meant.len() > MOST_RETRIED {
+            *retry = Retry::Everything;
+            return;
+        }
+        for (id, whose) in meant {
+            match known.entry(id) {
+                Entry::Occupied(mut known) => known.get_mut().add(whose),
+                Entry::Vacant(new) => drop(new.insert(whose)),
             }
-            Retry::Nothing | Retry::Of(_) => *retry = Retry::Everything,
         }
     }
 

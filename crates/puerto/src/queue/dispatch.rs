@@ -28,6 +28,7 @@ use super::leases::{LEASE, Leases};
 use super::lines::Lines;
 use super::look_ups::{LookUps, PROMPT, Way};
 use super::rescue::{self, Reason, Rescue};
+use super::retried::Retried;
 use super::schedule::Bounds;
 use super::settle::Settler;
 use super::sources::{Sources, Whose};
@@ -64,8 +65,6 @@ pub(super) const PAUSED: Duration = Duration::from_secs(3600);
 const RESTING: Duration = Duration::from_secs(5);
 /// The same in a pause that its destination asked for.
 const RESTING_IN_PAUSE: Duration = Duration::from_secs(60);
-/// For how long a message that was retried is awaited.
-const RETRIED: Duration = Duration::from_secs(60);
 /// Domains that may rest at the same time.
 const MOST_RESTING: usize = 1_000;
 
@@ -87,6 +86,7 @@ pub(super) struct Dispatcher<D, C> {
     workers: Weak<dyn Workers>,
     rescue: Arc<Rescue>,
     sources: Arc<Sources>,
+    retried: Retried,
     state: Mutex<State>,
 }
 
@@ -103,21 +103,7 @@ struct State {
     /// The configuration in force when it was last looked, and how many nodes lived, which share
     /// its limits.
     config: (Arc<Config>, u32),
-    retried: HashMap<MessageId, Retried>,
     random: Random,
-}
-
-/// A message that an administrator has tried now.
-struct Retried {
-    until: Instant,
-    /// The destinations that had another chance for it.
-    given: Vec<DestinationKey>,
-}
-
-impl Retried {
-    fn is_for(&self, key: &DestinationKey) -> bool {
-        self.until > Instant::now() && !self.given.contains(key)
-    }
 }
 
 impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
@@ -136,7 +122,6 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             resting: HashMap::new(),
             directions: Vec::new(),
             config: (wiring.config.get(), wiring.work.living()),
-            retried: HashMap::new(),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -147,6 +132,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             workers,
             rescue: Arc::clone(rescue),
             sources: Arc::clone(sources),
+            retried: Retried::default(),
             state: Mutex::new(state),
         })
     }
@@ -241,38 +227,18 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     // Whatever rests costs a look and no attempt. Another chance is given to the destinations of
     // what was retried, when that comes: a pause that another has asked for goes on.
     fn heed_retries(&self) {
+        self.retried.forget();
         let retry = self.wiring.wake.take_retry();
         if retry == Retry::Nothing {
             return;
         }
-        let now = Instant::now();
-        let mut state = self.state();
-        state.resting.clear();
-        state.retried.retain(|_, retried| retried.until > now);
-        if let Retry::Of(ids) = retry {
-            let fresh = || Retried { until: now + RETRIED, given: Vec::new() };
-            state.retried.extend(ids.into_iter().map(|id| (id, fresh())));
+        self.state().resting.clear();
+        if let Retry::Of(meant) = retry {
+            self.retried.note(meant);
             return;
         }
-        drop(state);
         self.rescue.look_again();
-        self.lines.lock().schedule.give_another_chance(now);
-    }
-
-    // Whether this destination is to have another chance for a message.
-    fn awaits_chance(&self, id: MessageId, key: &DestinationKey) -> bool {
-        self.state().retried.get(&id).is_some_and(|retried| retried.is_for(key))
-    }
-
-    // The same, and then it has had it.
-    fn takes_chance(&self, id: MessageId, key: &DestinationKey) -> bool {
-        let mut state = self.state();
-        let Some(retried) = state.retried.get_mut(&id) else { return false };
-        let takes = retried.is_for(key);
-        if takes {
-            retried.given.push(key.clone());
-        }
-        takes
+        self.lines.lock().schedule.give_another_chance(Instant::now());
     }
 
     // What stands in line has its way already. When a pause or another way has been ordered, or
@@ -565,7 +531,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         whose: (&Domain, TlsWish),
     ) -> Option<Reason> {
         let Ok(Routing::Remote(plan)) = direct else { return None };
-        if self.awaits_chance(id, &plan.key) {
+        if self.retried.awaits(id, whose.0, &plan.key) {
             self.rescue.look_again_at(id, &plan.key);
         }
         let may = rescue::may_rescue(&self.wiring.config.get(), plan, whose);
@@ -595,8 +561,6 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             (key, work, bounds)
         });
         let works: Vec<_> = works.collect();
-        let chances: Vec<bool> =
-            works.iter().map(|(key, work, _)| self.takes_chance(work.job.id, key)).collect();
         let in_all = self.wiring.config.get().delivery.rate_in_all.map(|rate| self.interval(rate));
         let mut standing = self.lines.lock();
         standing.schedule.order(in_all, Instant::now());
@@ -607,8 +571,9 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
         let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
         let now = Instant::now();
-        for ((key, work, bounds), has_chance) in works.into_iter().zip(chances) {
-            if has_chance {
+        for (key, work, bounds) in works {
+            let to = work.job.recipients.first().map(|first| first.recipient.address.domain());
+            if to.is_some_and(|domain| self.retried.takes(work.job.id, domain, &key)) {
                 standing.schedule.give_another_chance_to(&key, now);
             }
             if key.0.starts_with(USERS) && standing.schedule.stands(&key, now, STANDING) {

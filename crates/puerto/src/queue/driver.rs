@@ -20,6 +20,7 @@ use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
+use super::parks::Parks;
 use super::rescue::{Moment, Rescue};
 use super::schedule::Step;
 use super::settle::Settler;
@@ -55,6 +56,7 @@ pub(super) struct Driver<D, C> {
     dispatcher: Arc<Dispatcher<D, C>>,
     rescue: Arc<Rescue>,
     sources: Arc<Sources>,
+    parks: Arc<Parks>,
     /// There is room in the active set.
     room: Notify,
 }
@@ -75,7 +77,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let lines = Lines::new(&leases);
         let state_dir = wiring.config.get().state_dir.clone();
         let now = Moment { instant: Instant::now(), time: wiring.now() };
-        let rescue = Arc::new(Rescue::load(&state_dir, &wiring.router.leaves_from(), now));
+        let from = wiring.router.leaves_from();
+        let rescue = Arc::new(Rescue::load(&state_dir, &from, now));
+        let parks = Parks::load(&state_dir, &from, &mut lines.lock().schedule, now);
+        let parks = Arc::new(parks);
         let sources = Arc::new(Sources::load(&state_dir));
         let learnt = (&sources, &rescue);
         wiring.lanes.are(&lines, &wiring.clock, learnt, (&wiring.config, &wiring.work));
@@ -84,7 +89,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             let dispatcher =
                 Dispatcher::new(&wiring, &leases, &settler, (&lines, workers), (&rescue, &sources));
             let room = Notify::new();
-            Self { wiring, leases, settler, lines, dispatcher, rescue, sources, room }
+            Self { wiring, leases, settler, lines, dispatcher, rescue, sources, parks, room }
         })
     }
 
@@ -123,16 +128,22 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     // What is not written is not known after a crash: it counts as not sent, and is found out
     // again.
     async fn write_notes(&self) {
-        if !self.sources.is_unwritten() && !self.rescue.is_unwritten() {
+        let now = self.moment();
+        let from = || self.wiring.router.leaves_from();
+        let parked = self.parks.news(&self.lines.lock().schedule, from, now);
+        if !self.sources.is_unwritten() && !self.rescue.is_unwritten() && parked.is_none() {
             return;
         }
         let (sources, rescue) = (Arc::clone(&self.sources), Arc::clone(&self.rescue));
-        let (from, now) = (self.wiring.router.leaves_from(), self.moment());
-        let writing = move || (sources.write(), rescue.write(from, now));
-        let Ok((sent, refused)) = tokio::task::spawn_blocking(writing).await else { return };
-        for (what, written) in
-            [("what new addresses have sent", sent), ("who refuses our address", refused)]
-        {
+        let (parks, from) = (Arc::clone(&self.parks), from());
+        let writing = move || {
+            let parked = parked.map_or(Ok(()), |text| parks.write(&text));
+            [sources.write(), rescue.write(from, now), parked]
+        };
+        let Ok(written) = tokio::task::spawn_blocking(writing).await else { return };
+        let whats =
+            ["what new addresses have sent", "who refuses our address", "who asked for a pause"];
+        for (what, written) in whats.into_iter().zip(written) {
             if let Err(error) = written {
                 self.wiring.warn(None, &format!("{what} was not noted: {error}"));
             }
@@ -167,15 +178,14 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 }
                 Step::Suspend { work, reason } => {
                     self.dispatcher.rest(&work);
-                    let because = reason.as_ref().map(|ground| &ground.outcome);
-                    let outcomes = outcome::suspended(&work.job, because, self.now());
+                    let outcomes = outcome::suspended(&work.job, reason.as_deref(), self.now());
                     let tried_at = reason.as_ref().map(|ground| ground.tried_at);
                     let basis = Basis::Spared(tried_at.unwrap_or_default());
                     self.settler.settle(&work, outcomes, basis).await;
                 }
                 Step::Park { work, until, reason } => self.park(&key, &work, until, reason).await,
                 Step::TurnAway { work, reason } => {
-                    let outcomes = outcome::turned_away(&work.job, &reason.outcome, self.now());
+                    let outcomes = outcome::turned_away(&work.job, &reason, self.now());
                     self.settler.settle(&work, outcomes, Basis::Crowded(reason.tried_at)).await;
                 }
                 Step::Deliver { work, probe } => self.deliver(&key, work, probe).await,
@@ -202,8 +212,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         let now = self.now();
         let due = now.after(until.saturating_duration_since(Instant::now()));
-        let because = reason.as_ref().map(|ground| &ground.outcome);
-        let outcomes = outcome::parked(&work.job, because, now);
+        let outcomes = outcome::parked(&work.job, reason.as_deref(), now);
         let tried_at = reason.as_ref().map(|ground| ground.tried_at).unwrap_or_default();
         self.settler.settle(work, outcomes, Basis::Parked { tried_at, until: due }).await;
     }
@@ -326,8 +335,12 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return None;
         }
         let failed = |outcome: &&Outcome| outcome.status != DeliveryStatus::Sent;
-        let outcome = report.outcomes.iter().find(failed)?.clone();
-        Some(Ground { tried_at: tried_at.unwrap_or(outcome.at), outcome })
+        let outcome = report.outcomes.iter().find(failed)?;
+        Some(Ground {
+            code: outcome.status_code,
+            cause: outcome.cause.clone(),
+            tried_at: tried_at.unwrap_or(outcome.at),
+        })
     }
 
     /// After a job: wakes the dispatcher if there is room.

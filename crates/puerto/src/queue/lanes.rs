@@ -135,7 +135,7 @@ impl Lanes {
         let standing = lines.lock();
         let (key, until, reason) = standing.schedule.parked(domain)?;
         let until = time.after(until.saturating_duration_since(now));
-        let reason = reason.map(|ground| ground.outcome.cause.clone());
+        let reason = reason.map(|ground| ground.cause.clone());
         Some(Park { name: key.to_string(), until, reason })
     }
 
@@ -193,7 +193,7 @@ impl Lanes {
             failures: line.outage.map_or(0, |(failures, _)| failures),
             per_hour: line.per_hour.map(whole),
             in_all: line.in_all,
-            reason: line.reason.map(|ground| ground.outcome.cause.clone()),
+            reason: line.reason.map(|ground| ground.cause.clone()),
         });
         let mut lanes: Vec<Lane> = lanes.collect();
         drop(standing);

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use puerto_smtp::EnhancedCode;
 use puerto_spool::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::leases::Leases;
 use super::schedule::Schedule;
 use super::work::Work;
-use crate::deliver::Outcome;
+use crate::cause::Cause;
 
 /// See the module.
 pub(super) struct Lines {
@@ -36,7 +37,8 @@ pub(super) struct Standing {
 
 /// Why work is put off without an attempt of its own.
 pub(super) struct Ground {
-    pub(super) outcome: Outcome,
+    pub(super) code: EnhancedCode,
+    pub(super) cause: Cause,
     /// When somebody was really tried.
     pub(super) tried_at: Timestamp,
 }

@@ -2,7 +2,8 @@
 //!
 //! `retry`, `pace`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
 //! work into the `lines`, from which `driver`'s workers take it; `sources` says from which address it
-//! leaves, `rescue` which of it goes another way;
+//! leaves, `rescue` which of it goes another way, `retried` what an administrator wants tried now,
+//! and `parks` what outlives a restart of the pauses that were asked for;
 //! `settle` draws the consequences of an attempt, which `record` has recorded, and all
 //! know the `leases` that are ours. The queue alone asks the store for work and tells it
 //! what became of it; where mail goes is the router's to say, and how it gets there the
@@ -18,8 +19,10 @@ mod lines;
 mod look_ups;
 mod outcome;
 mod pace;
+mod parks;
 mod record;
 mod rescue;
+mod retried;
 mod retry;
 mod schedule;
 mod settle;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use puerto_smtp::EnhancedCode;
 use puerto_spool::{Attempt, Disposition, LeasedRecipient, RecipientStatus, Timestamp};
 
+use super::lines::Ground;
 use super::rescue::Rescue;
 use super::retry::{self, Failed, Next};
 use super::sources;
@@ -249,20 +250,20 @@ pub(super) fn unroutable(job: &Job, failure: &RouteFailure, at: Timestamp) -> Ve
 }
 
 /// What all recipients of a job get for which there is no place.
-pub(super) fn turned_away(job: &Job, reason: &Outcome, at: Timestamp) -> Vec<Outcome> {
-    all(job, reason.status_code, &reason.cause, at)
+pub(super) fn turned_away(job: &Job, reason: &Ground, at: Timestamp) -> Vec<Outcome> {
+    all(job, reason.code, &reason.cause, at)
 }
 
 /// What all recipients of a job get whose destination is suspended.
-pub(super) fn suspended(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> Vec<Outcome> {
-    let code = reason.map_or(EnhancedCode::new(4, 4, 1), |r| r.status_code.with_class(4));
+pub(super) fn suspended(job: &Job, reason: Option<&Ground>, at: Timestamp) -> Vec<Outcome> {
+    let code = reason.map_or(EnhancedCode::new(4, 4, 1), |reason| reason.code.with_class(4));
     let why = reason.map_or(Cause::NotReached {}, |reason| reason.cause.clone());
     all(job, code, &Cause::Suspended { why: Box::new(why) }, at)
 }
 
 /// What all recipients of a job get whose destination asked for a pause.
-pub(super) fn parked(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> Vec<Outcome> {
-    let code = reason.map_or(EnhancedCode::new(4, 7, 0), |r| r.status_code.with_class(4));
+pub(super) fn parked(job: &Job, reason: Option<&Ground>, at: Timestamp) -> Vec<Outcome> {
+    let code = reason.map_or(EnhancedCode::new(4, 7, 0), |reason| reason.code.with_class(4));
     let why = reason.map_or(Cause::NotReached {}, |reason| reason.cause.clone());
     all(job, code, &Cause::Parked { why: Box::new(why) }, at)
 }

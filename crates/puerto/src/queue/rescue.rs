@@ -68,7 +68,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// What the time of day is then.
-    fn at(self, instant: Instant) -> Timestamp {
+    pub(super) fn at(self, instant: Instant) -> Timestamp {
         self.time.after(instant.saturating_duration_since(self.instant))
     }
 }

@@ -88,6 +88,18 @@ pub(super) struct Paced<'a, W> {
     pub(super) work: Vec<&'a W>,
 }
 
+/// A destination that asked for a pause.
+pub(super) struct Parked<'a, R> {
+    pub(super) key: &'a DestinationKey,
+    /// As [`Shape::park`] says.
+    pub(super) until: Option<Instant>,
+    /// Pauses that it asked for, each before the one before was over.
+    pub(super) in_a_row: u32,
+    /// Whose mail waits for it.
+    pub(super) domains: &'a HashSet<Domain>,
+    pub(super) reason: Reason<R>,
+}
+
 /// How much a destination may have at best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -386,6 +398,36 @@ impl<W: Schedulable, R> Schedule<W, R> {
             let is_meant = destination.parked.contains(domain);
             is_meant.then(|| (key, until, destination.reason.clone()))
         })
+    }
+
+    /// Those that asked for a pause which still counts.
+    pub(super) fn parked_ones(&self, now: Instant) -> impl Iterator<Item = Parked<'_, R>> {
+        self.destinations.iter().filter_map(move |(key, destination)| {
+            let until = destination.shape.park()?;
+            let counts = !destination.shape.is_forgettable(now);
+            counts.then(|| Parked {
+                key,
+                until,
+                in_a_row: destination.shape.parks_in_a_row(),
+                domains: &destination.parked,
+                reason: destination.reason.clone(),
+            })
+        })
+    }
+
+    /// A destination that nobody has heard of yet asked for a pause before: at a time, until
+    /// another, and so often in a row.
+    pub(super) fn park(
+        &mut self,
+        key: DestinationKey,
+        (now, until, in_a_row): (Instant, Instant, u32),
+        domains: HashSet<Domain>,
+        reason: Reason<R>,
+    ) {
+        let mut destination = Destination::new();
+        destination.shape = Shape::parked(now, until, in_a_row);
+        (destination.parked, destination.reason) = (domains, reason);
+        self.destinations.insert(key, destination);
     }
 
     /// The domains whose mail pauses keep waiting, and until when.

@@ -107,6 +107,16 @@ impl Shape {
         }
     }
 
+    /// What is known of a destination that asked for a pause some time ago, the last of so many
+    /// in a row.
+    pub(super) fn parked(now: Instant, until: Instant, in_a_row: u32) -> Self {
+        let mut shape = Self::new();
+        let left = until.saturating_duration_since(now);
+        shape.parks = in_a_row.saturating_sub(1);
+        shape.park_for((now, left), left);
+        shape
+    }
+
     /// At most one message in such a time, from now on.
     pub(super) fn order(&mut self, interval: Option<Duration>) {
         self.pace.order(interval);
@@ -159,13 +169,13 @@ impl Shape {
                     self.pace.complained(ended.now, span, rate);
                 }
             }
-            Pressure::Parked(span) => self.parked(&ended, span),
+            Pressure::Parked(span) => self.asked_for_a_pause(&ended, span),
             Pressure::Crowded { .. } => self.not_tried(ended),
         }
     }
 
     // Those that were under way together are told together, of one and the same.
-    fn parked(&mut self, ended: &Ended, span: Duration) {
+    fn asked_for_a_pause(&mut self, ended: &Ended, span: Duration) {
         if self.breaker != Breaker::Closed && !ended.was_probe {
             return;
         }
@@ -173,14 +183,18 @@ impl Shape {
             self.parks = 0;
         }
         let longer = (span * 2_u32.pow(self.parks.min(10))).min(LONGEST_PARK.max(span));
+        self.park_for((ended.now, longer), span);
+    }
+
+    fn park_for(&mut self, (now, longer): (Instant, Duration), span: Duration) {
         self.parks += 1;
         self.taken = 0;
         self.complained = true;
         self.complaints = 0;
-        self.last_shrink = Some(ended.now);
+        self.last_shrink = Some(now);
         self.concurrency = 1.0;
-        self.pace.parked(ended.now, longer, span);
-        self.breaker = Breaker::Parked { until: ended.now + longer };
+        self.pace.parked(now, longer, span);
+        self.breaker = Breaker::Parked { until: now + longer };
     }
 
     // Nothing was learnt; a probe that had no place is made up for.
@@ -290,6 +304,11 @@ impl Shape {
             Breaker::Canary => Some(None),
             _ => None,
         }
+    }
+
+    /// Pauses that it asked for in a row, each before the one before was over.
+    pub(super) fn parks_in_a_row(&self) -> u32 {
+        self.parks
     }
 
     /// Messages an hour that it may get at most, if there is a bound.

@@ -81,7 +81,7 @@ pub(super) fn run(
     }
     if named {
         let ids = arguments.ids.iter().cloned();
-        let done = connect()?.change(change, ids, |_| {})?;
+        let done = connect()?.change((change, &selection), ids, |_| {})?;
         return tell_done(change, &done, (true, arguments.consent.json), language);
     }
     if !arguments.all && selection.is_empty() {
@@ -102,19 +102,19 @@ pub(super) fn run(
     if change == Change::Retry && arguments.all {
         connect()?.flush(None)?;
     }
-    change_all(connect, change, (&ids, arguments.consent.json), language)
+    change_all(connect, (change, &selection), (&ids, arguments.consent.json), language)
 }
 
 /// Changes these, which were chosen by conditions.
 pub(super) fn change_all(
     connect: Connect<'_>,
-    change: Change,
+    (change, chosen): (Change, &Selection),
     (ids, json): (&[MessageId], bool),
     language: Language,
 ) -> Result<Sysexit, Failure> {
     let bar = bar(ids.len() as u64);
     let all = ids.iter().map(ToString::to_string);
-    let done = connect()?.change(change, all, |dealt_with| bar.set_position(dealt_with));
+    let done = connect()?.change((change, chosen), all, |dealt_with| bar.set_position(dealt_with));
     bar.finish_and_clear();
     tell_done(change, &done?, (false, json), language)
 }

@@ -307,7 +307,7 @@ pub(super) fn reroute(
         true => tell(&given(&order, now(), language)),
         false => say(&given(&order, now(), language))?,
     }
-    change::change_all(connect, Change::Retry, (&ids, consent.json), language)
+    change::change_all(connect, (Change::Retry, &selection), (&ids, consent.json), language)
 }
 
 fn text(orders: &[OrderView], now: Timestamp, width: Option<usize>, language: Language) -> String {

@@ -18,8 +18,7 @@ use crate::bounce::{Kind as News, Notice};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Success, Whom};
-use crate::intake::Refusal;
-use crate::intake::Wake;
+use crate::intake::{Meant, Refusal, Wake};
 use crate::orders::Orders;
 use crate::providers::Against;
 use crate::route::{Machine, Router};
@@ -503,7 +502,12 @@ impl World {
 
     /// The same of some.
     pub(super) fn retry_some(&self, ids: &[MessageId]) {
-        self.wake.expect_retry(ids);
+        self.retry_for(ids, &Meant::All);
+    }
+
+    /// The same for some of their recipients.
+    pub(super) fn retry_for(&self, ids: &[MessageId], whose: &Meant) {
+        self.wake.expect_retry(ids.iter().map(|id| (*id, whose.clone())).collect());
         drop(self.spool.inner.edit(ids, Edit::Retry));
         self.wake.wake();
     }

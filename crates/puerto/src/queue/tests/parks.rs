@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
+use puerto_spool::clock::Clock;
 use puerto_spool::{MessageId, RecipientState};
 
 use super::harness::{Reaction, World, all, seconds};
 use crate::bounce::Kind as News;
 use crate::cause::Cause;
 use crate::deliver::Pressure;
+use crate::intake::Meant;
 use crate::queue::LaneState;
 use crate::telemetry::DeliveryStatus::{Deferred, Sent};
 
@@ -111,6 +113,72 @@ async fn a_retry_ends_the_pauses_of_its_own_messages_alone() {
     world.retry_some(&[]);
     seconds(20).await;
     assert_eq!(tried(), [a + 1, b]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_for_some_recipients_ends_their_pauses_alone() {
+    let world = World::new();
+    world.start(|_| parked());
+    let id = world.send(&["user@a.test", "user@b.test"]);
+    for _ in 0..5 {
+        world.send(&["user@a.test"]);
+        world.send(&["user@b.test"]);
+    }
+    seconds(60).await;
+    let tried = || ["a.test", "b.test"].map(|domain| world.tries_to(domain).len());
+    let [a, b] = tried();
+    let whose = Meant::In([Domain::parse("a.test").unwrap()].into());
+    world.retry_for(&[id], &whose);
+    seconds(20).await;
+    assert_eq!(tried(), [a + 1, b]);
+    // Who was chosen twice was chosen for both.
+    world.retry_for(&[id], &Meant::In([Domain::parse("b.test").unwrap()].into()));
+    world.retry_for(&[id], &whose);
+    seconds(20).await;
+    assert_eq!(tried(), [a + 2, b + 1]);
+}
+
+// Found by hand: whoever restarted the server had each provider asked once more.
+#[tokio::test(start_paused = true)]
+async fn a_pause_outlives_a_restart_and_a_damaged_note_is_none() {
+    for note in ["whole", "damaged"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = super::config();
+        config.state_dir = folder.path().to_path_buf();
+        let world = World::with(config);
+        let run = world.start(|_| parked());
+        for _ in 0..10 {
+            world.send(&["user@a.test"]);
+        }
+        seconds(10).await;
+        let before = world.lanes.park_of(&Domain::parse("a.test").unwrap()).unwrap();
+        let told = world.tries_to("a.test").len();
+        world.stop();
+        run.await.unwrap();
+        if note == "damaged" {
+            std::fs::write(folder.path().join("parked.json"), "{\"from\":").unwrap();
+        }
+        seconds(PAUSE / 2).await;
+
+        let lanes = world.again();
+        world.start(|_| parked());
+        world.send(&["later@a.test"]);
+        seconds(10).await;
+        if note == "damaged" {
+            assert!(world.tries_to("a.test").len() > told);
+            continue;
+        }
+        assert_eq!(world.tries_to("a.test").len(), told, "nobody had to be asked to know it");
+        let after = lanes.park_of(&Domain::parse("a.test").unwrap()).unwrap();
+        assert!(after.until.since(before.until) < Duration::from_secs(1), "{after:?} {before:?}");
+        assert_eq!(after.reason, before.reason);
+        // Then one looks, and the next pause is longer.
+        seconds(PAUSE / 2 + 60).await;
+        assert_eq!(world.tries_to("a.test").len(), told + 1);
+        let next = lanes.park_of(&Domain::parse("a.test").unwrap()).unwrap();
+        let left = next.until.since(world.clock.now());
+        assert!(left > Duration::from_secs(PAUSE), "{left:?}");
+    }
 }
 
 #[test]

@@ -296,7 +296,7 @@ async fn waits(world: &World, to: &str) -> Fault {
             Ok(())
         })?;
         let count = ids.len();
-        client.change(Change::Remove, ids.into_iter(), |_| {})?;
+        client.change((Change::Remove, &Selection::default()), ids.into_iter(), |_| {})?;
         Ok((count, last))
     });
     match last.await {

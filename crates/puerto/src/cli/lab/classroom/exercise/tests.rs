@@ -82,7 +82,7 @@ async fn take(step: &Step, world: &World) {
                     ids.push(message.id);
                     Ok(())
                 })?;
-                client.change(Change::Remove, ids.into_iter(), |_| {})
+                client.change((Change::Remove, &Selection::default()), ids.into_iter(), |_| {})
             });
             assert_eq!(removed.await.unwrap().count, 1);
         }
