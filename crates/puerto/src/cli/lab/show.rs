@@ -22,7 +22,7 @@ use crate::cli::explain::explanation_text;
 use crate::cli::output::{columns, printable, say, show};
 use crate::explain::Explanation;
 use crate::lang::layout::{self, whole};
-use crate::lang::{Language, Said, Text, harmless_json};
+use crate::lang::{Language, Said, Text, harmless_json, shell_word};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -278,8 +278,8 @@ impl Show {
         if self.json {
             return;
         }
-        let program = std::env::current_exe()
-            .map_or_else(|_| "puerto".to_owned(), |path| path.display().to_string());
+        let program =
+            std::env::current_exe().map_or_else(|_| "puerto".to_owned(), |path| shell_word(&path));
         let text = self.say(
             "  echo hi | {program} --config {config} sendmail -f you@lab.example ana@strict.example\n  \
              {program} --config {config} queue list\n  \
@@ -292,8 +292,8 @@ impl Show {
              todo.\n",
             &[
                 ("program", &*program),
-                ("config", &*scene.config.display().to_string()),
-                ("log", &*scene.log.display().to_string()),
+                ("config", &*shell_word(&scene.config)),
+                ("log", &*shell_word(&scene.log)),
                 ("smtp", &*scene.smtp.to_string()),
             ],
         );

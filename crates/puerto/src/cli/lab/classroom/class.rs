@@ -26,7 +26,7 @@ use crate::cli::lab::show::{BAD, FAINT, GOOD, LATER, Show, TITLE, paint};
 use crate::cli::output::{columns, printable};
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::lang::layout::{table, whole};
-use crate::lang::{Language, Said, Text, said};
+use crate::lang::{Language, Said, Text, said, shell_word};
 use crate::serve::Daemon;
 
 /// The gateway's domain, host, alias and address.
@@ -391,7 +391,7 @@ impl Screen {
         for line in [
             format!("{}: relayhost = \"[{ALIAS}]:{port}\"", file.display()),
             format!("{program} lab send ana@strict.example --student 1"),
-            format!("{program} --config {} queue list", file.display()),
+            format!("{program} --config {} queue list", shell_word(&file)),
         ] {
             self.show.line(&whole(&format!("  {line}")));
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::exit::{Failure, Sysexit};
-use crate::lang::{Said, said, said_of, system};
+use crate::lang::{Said, said, said_of, shell_word, system};
 
 /// What the lab remembers of its folder.
 const MEMORY: &str = "lab.json";
@@ -250,7 +250,7 @@ pub(super) fn running(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 pub(super) fn named(folder: &Path) -> String {
     match folder.parent() == Some(&base()) {
         true => String::new(),
-        false => format!(" --folder {}", folder.display()),
+        false => format!(" --folder {}", shell_word(folder)),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{json_document, say, show};
 use crate::cli::spanish::Spanish as _;
 use crate::lang::layout::whole;
-use crate::lang::{Language, Said, Text, address_error, said, system};
+use crate::lang::{Language, Said, Text, address_error, said, shell_word, system};
 use crate::receive::SUBMIT_SOCKET;
 
 /// What is done with a lab that stays.
@@ -417,14 +417,14 @@ fn files_and_commands(world: &World, show: &Show, to: &str) {
         &[
             format!("{program} lab send {to}{which}"),
             format!("{program} lab inbox{which}"),
-            format!("tail -f {}", log.display()),
+            format!("tail -f {}", shell_word(&log)),
         ],
     );
     lines(
         EVERY_COMMAND,
         &[
-            format!("{program} --config {} queue list", config.display()),
-            format!("export PUERTO_CONFIG={}", config.display()),
+            format!("{program} --config {} queue list", shell_word(&config)),
+            format!("export PUERTO_CONFIG={}", shell_word(&config)),
             format!("{program} queue list"),
             format!("{program} check lab.example --egress {SENDER_ADDRESS}"),
             format!("{program} dns lab.example --egress {SENDER_ADDRESS}"),
@@ -455,7 +455,7 @@ fn program() -> String {
         .find(|path| path.is_file())
         .and_then(|path| path.canonicalize().ok());
     match own {
-        Some(own) if named.is_none() || named != own_real => own.display().to_string(),
+        Some(own) if named.is_none() || named != own_real => shell_word(&own),
         _ => "puerto".to_owned(),
     }
 }
@@ -523,7 +523,7 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     );
     let program = program();
     let config = folder.join(CONFIG);
-    let why = whole(&format!("  {program} --config {} why {id}", config.display()));
+    let why = whole(&format!("  {program} --config {} why {id}", shell_word(&config)));
     let inbox = whole(&format!("  {program} lab inbox{which}"));
     show(&format!("{}\n{why}\n{inbox}\n", TAKEN.with(language, &[("id", &id)])))?;
     Ok(Sysexit::Ok)
