@@ -86,8 +86,10 @@ impl AddressPattern {
     /// The one address that it is, if it is one.
     pub fn only(&self) -> Option<Address> {
         match &self.kind {
-            Kind::Of(local_part, DomainPattern::Is(_)) if !local_part.contains('*') => {
-                Address::parse(&self.written).ok()
+            Kind::Of(local_part, DomainPattern::Is(domain)) if !local_part.contains('*') => {
+                // As it is written, but in A-labels it can stand in any message.
+                let written = Address::parse(&self.written).ok()?;
+                Some(Address::new(written.local_part().clone(), Domain::parse(domain).ok()?))
             }
             _ => None,
         }
@@ -225,6 +227,16 @@ mod tests {
             let address = Address::parse(address).unwrap();
             assert_eq!(read.fits(&address, is_ours), expected, "{pattern} {address}");
             assert_eq!(read.to_string(), pattern);
+        }
+        for (pattern, only, postmaster) in [
+            ("Ana@España.example", Some("Ana@xn--espaa-rta.example"), None),
+            ("@España.example", None, Some("postmaster@xn--espaa-rta.example")),
+            ("sales-*@example.com", None, None),
+        ] {
+            let read = AddressPattern::parse(pattern).unwrap();
+            let text = |address: Option<Address>| address.map(|address| address.to_string());
+            assert_eq!(text(read.only()).as_deref(), only, "{pattern}");
+            assert_eq!(text(read.postmaster()).as_deref(), postmaster, "{pattern}");
         }
         for text in ["", "ana", "ana@", "a b@example.com", "@-x", "@example.com, b@example.com"] {
             assert!(AddressPattern::parse(text).is_err(), "{text}");
