@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use nix::unistd::{Uid, User};
 
 use super::story::{Recipient, Story, Try};
 use super::words;
@@ -13,7 +12,7 @@ use crate::control::{MatchView, Standing, UnknownView};
 use crate::explain;
 use crate::finding::page::{BAD, FAINT, GOOD, TITLE, UNSURE, paint};
 use crate::history::Happened;
-use crate::history::fact::{self, Changed, Fact, Ready, Tried};
+use crate::history::fact::{self, Fact, Tried};
 use crate::lang::layout::table;
 use crate::lang::{Language, Said, Text, quoted, said, said_of};
 
@@ -168,7 +167,7 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
     }
     match (story.origin, story.queued) {
         (Some(origin), _) => {
-            page.fact(Text::new("Came", "Vino"), &came(origin).of(language));
+            page.fact(Text::new("Came", "Vino"), &words::came(origin).of(language));
         }
         (None, _) if story.is_sent_on() => {
             let text = Text::new(
@@ -191,8 +190,8 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
     }
     match story.ready {
         Some(ready) => {
-            page.fact(Text::new("Changed", "Cambios"), &changes(ready).of(language));
-            page.fact(Text::new("Signed", "Firma"), &signed(ready).of(language));
+            page.fact(Text::new("Changed", "Cambios"), &words::changes(ready).of(language));
+            page.fact(Text::new("Signed", "Firma"), &words::signed(ready).of(language));
         }
         None => {
             let text = Text::new(
@@ -216,135 +215,6 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
         };
         let value = format!("{} ({left})", manner.time(expires));
         page.fact(Text::new("Given up", "Caduca"), &value);
-    }
-}
-
-/// Who handed it over.
-fn came(origin: &Fact) -> Said {
-    match origin {
-        Fact::FromLocalUser { uid, pid, unit, parents, claimed, .. } => {
-            let name = User::from_uid(Uid::from_raw(*uid)).ok().flatten();
-            let name = name.map_or_else(|| "?".to_owned(), |user| user.name);
-            let mut said = vec![said!(
-                "from the local user {name} (uid {uid})",
-                "del usuario local {name} (uid {uid})"; name = name, uid = uid
-            )];
-            said.extend(pid.map(|pid| said!("process {pid}", "proceso {pid}"; pid = pid)));
-            said.extend(
-                unit.as_ref()
-                    .map(|unit| said!("of the unit {unit}", "de la unidad {unit}"; unit = unit)),
-            );
-            if !parents.is_empty() {
-                let parents = parents.join(" < ");
-                said.push(said!(
-                    "started by {parents}", "iniciado por {parents}"; parents = parents
-                ));
-            }
-            let claims: Vec<Said> =
-                claimed.iter().map(|(name, value)| words::claim(name, value)).collect();
-            if !claims.is_empty() {
-                said.push(said_of!(
-                    "by its own account {claims}", "según él mismo {claims}";
-                    claims = Said::joined(&claims, ", ")
-                ));
-            }
-            Said::joined(&said, "; ")
-        }
-        Fact::FromClient { client_name, client_address, helo, protocol, tls, login } => {
-            let address = client_address.as_deref().unwrap_or("?");
-            let name = client_name.as_deref().unwrap_or("unknown");
-            let client = format!("{name}[{address}]");
-            let mut said = said!(
-                "by {protocol} from {client}, which called itself {helo}",
-                "por {protocol} desde {client}, que se presentó como {helo}";
-                protocol = protocol, client = client, helo = helo
-            );
-            if let Some(login) = login {
-                let of =
-                    said!(", logged in as {login}", ", identificado como {login}"; login = login);
-                said = Said::joined([&said, &of], "");
-            }
-            let tls = match tls {
-                // The log's form of what both sides agreed on.
-                Some(tls) => {
-                    let mut words = tls.split_whitespace();
-                    match (words.next(), words.last()) {
-                        (Some(version), Some(cipher)) => said!(
-                            ", over {version} with cipher {cipher}", ", con {version} con {cipher}";
-                            version = version, cipher = cipher
-                        ),
-                        _ => said!(", over {tls}", ", con {tls}"; tls = tls),
-                    }
-                }
-                None => said!(", without TLS", ", sin TLS"),
-            };
-            Said::joined([&said, &tls], "")
-        }
-        Fact::NotificationOf { kind, about } => said_of!(
-            "from this server: {kind} about {about}",
-            "de este servidor: {kind} sobre {about}";
-            kind = words::notification(kind), about = Said::words(printable(about))
-        ),
-        _ => Said::default(),
-    }
-}
-
-fn changes(ready: &Ready) -> Said {
-    let all: Vec<Said> = ready.changes.iter().map(change).collect();
-    match all.as_slice() {
-        [] => said!("nothing", "ninguno"),
-        all => Said::joined(all, "; "),
-    }
-}
-
-fn change(change: &Changed) -> Said {
-    let of = change.of.as_deref().unwrap_or_default();
-    match change.what.as_str() {
-        "added" => said!("{of} added", "{of} añadido"; of = of),
-        "rewritten" => said!("{of} rewritten", "{of} reescrito"; of = of),
-        "dropped" => said!("{of} taken out", "{of} quitado"; of = of),
-        "sender" => said!(
-            "the envelope's sender was <{of}>", "el remitente del sobre era <{of}>"; of = of
-        ),
-        "line-ends" => said!(
-            "line ends made CRLF, which stood alone as CR or LF",
-            "finales de línea convertidos en CRLF: había CR o LF sueltos"
-        ),
-        "nuls" => said!(
-            "{of} NULs taken out of the header", "{of} NUL quitados de la cabecera"; of = of
-        ),
-        "body" => said!("body encoded to be sendable", "cuerpo codificado para poder enviarlo"),
-        other => Said::words(format!("{} {}", printable(other), printable(of))),
-    }
-}
-
-fn signed(ready: &Ready) -> Said {
-    let domain = ready.unsigned_domain.as_deref().unwrap_or_default();
-    let all: Vec<Said> = ready
-        .signed
-        .iter()
-        .map(|one| {
-            said!(
-                "for {domain} with the key {selector} ({algorithm})",
-                "por {domain} con la clave {selector} ({algorithm})";
-                domain = one.domain, selector = one.selector, algorithm = one.algorithm
-            )
-        })
-        .collect();
-    match (all.as_slice(), ready.unsigned.as_deref()) {
-        ([], Some("not-ours")) => {
-            said!("no: it is not mail of ours that goes out", "no: no es correo nuestro que salga")
-        }
-        ([], Some("no-author")) => said!(
-            "no: its From has no address whose domain could sign",
-            "no: su From no tiene ninguna dirección cuyo dominio pueda firmar"
-        ),
-        ([], Some("no-key")) => said!(
-            "no: there is no key for {domain}; `puerto dkim new {domain}` makes one",
-            "no: no hay clave para {domain}; `puerto dkim new {domain}` crea una"; domain = domain
-        ),
-        ([], _) => said!("no: see below", "no: véase abajo"),
-        (all, _) => Said::joined(all, "; "),
     }
 }
 
