@@ -1,7 +1,7 @@
 //! What the requests do to the queue. Everything here may take a while (a page of a
 //! long queue, a read from the disk) and runs on threads that may block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use puerto_mail::header::Header;
@@ -263,12 +263,13 @@ fn meant(
     if !selector.looks_at_recipients() {
         return Ok(ids.iter().map(|id| (*id, Meant::All)).collect());
     }
-    of_these(context.desk.as_ref(), (ids, Some(false)), |entry| Some(whom(entry, &selector)))
+    of_these(context.desk.as_ref(), (ids, Some(false)), |entry| whom(entry, &selector))
 }
 
-fn whom(entry: &Entry, selector: &Selector) -> (MessageId, Meant) {
-    let fit = selector.selected(entry);
-    (entry.id, Meant::In(fit.map(|status| status.recipient.address.domain().clone()).collect()))
+fn whom(entry: &Entry, selector: &Selector) -> Option<(MessageId, Meant)> {
+    let fit = selector.selected(entry).map(|status| status.recipient.address.domain().clone());
+    let domains: HashSet<_> = fit.collect();
+    (!domains.is_empty()).then_some((entry.id, Meant::In(domains)))
 }
 
 // Those of these that are not tried, or not all of them, until a pause ends.
@@ -350,7 +351,9 @@ pub(super) fn flush_page(
     let ids: Vec<MessageId> = entries.iter().map(|entry| entry.id).collect();
     if is_administrators {
         let selector = filter.compiled();
-        context.wake.expect_retry(entries.iter().map(|entry| whom(entry, &selector)).collect());
+        context
+            .wake
+            .expect_retry(entries.iter().filter_map(|entry| whom(entry, &selector)).collect());
     }
     // A lost flush costs nobody anything, so nobody waits for the disk.
     drop(context.desk.edit(&ids, Edit::Retry));

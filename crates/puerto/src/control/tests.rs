@@ -1,5 +1,6 @@
 //! Sessions over a pipe, with users that the kernel need not vouch for.
 
+mod retries;
 mod slips;
 mod why;
 
@@ -251,23 +252,6 @@ async fn administrators_change_messages_and_the_log_says_who() {
 }
 
 /// G4.
-#[tokio::test]
-async fn a_retry_of_held_mail_leaves_it_and_says_so() {
-    let bench = bench();
-    let [held, waiting] = ["b", "c"]
-        .map(|to| bench.put("a@example.com", &[&format!("{to}@example.net")]).to_string());
-    bench.defer_all("later");
-    bench.ask(0, json!({ "change": { "change": "hold", "ids": [held] } })).await;
-    let before = bench.spool.get(held.parse().unwrap()).wait().unwrap();
-    let both = json!({ "change": { "change": "retry", "ids": [held, waiting] } });
-    let expected = json!({ "end": { "count": 1, "missing": [], "held": [held] } });
-    assert_eq!(bench.ask(0, both).await, [expected]);
-    let after = bench.spool.get(held.parse().unwrap()).wait().unwrap();
-    assert_eq!((after.held, after.recipients), (true, before.recipients));
-    let flushed = bench.ask(0, json!({ "flush": { "id": held } })).await;
-    assert_eq!(flushed, [json!({ "end": { "count": 0, "missing": [], "held": [held] } })]);
-}
-
 #[tokio::test]
 async fn conditions_select_messages() {
     let bench = bench();
@@ -528,14 +512,6 @@ async fn everybody_may_have_waiting_mail_tried_but_not_all_the_time() {
     assert_eq!(count(bench.ask(0, all.clone()).await), 2, "administrators need not wait");
     tokio::time::advance(Duration::from_secs(11)).await;
     assert_eq!(count(bench.ask(SOMEBODY, all).await), 2);
-}
-
-#[tokio::test]
-async fn held_mail_is_not_flushed() {
-    let bench = bench();
-    let id = bench.put("a@example.com", &["x@example.net"]).to_string();
-    bench.ask(0, json!({ "change": { "change": "hold", "ids": [id] } })).await;
-    assert_eq!(bench.ask(0, json!({ "flush": {} })).await[0]["end"]["count"], 0);
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@
 //!   the last to come is the first to be asked: a thousand name servers that are silent
 //!   keep only their own mail waiting.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -28,17 +27,16 @@ use super::leases::{LEASE, Leases};
 use super::lines::Lines;
 use super::look_ups::{LookUps, PROMPT, Way};
 use super::rescue::{self, Reason, Rescue};
+use super::resting::Resting;
 use super::retried::Retried;
-use super::schedule::Bounds;
 use super::settle::Settler;
+use super::share;
 use super::sources::{Sources, Whose};
-use super::work::{Kind, USERS, Work};
+use super::work::{USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
-use crate::config::{Config, Mailbox, NextHop};
-use crate::deliver::share;
+use crate::config::{Config, NextHop};
 use crate::intake::Retry;
-use crate::providers::Rate;
 use crate::route::random::Random;
 use crate::route::{self, DestinationKey, Question, RouteFailure, Routing};
 
@@ -53,20 +51,8 @@ const FOR_DOMAIN: [(usize, usize); 3] = [(10_000, 250), (30_000, 50), (ACTIVE_RE
 const STANDING: Duration = Duration::from_secs(2);
 /// How much room is made at once.
 const ROOM: usize = WAITING_RECIPIENTS / 8;
-/// Connections to pseudo-destinations: one user's mailbox, and mail without a route.
-const LOCAL_CEILING: usize = 2;
-const UNROUTABLE_CEILING: usize = 20;
 /// How long what is paused waits where the pause has no end: whoever ends it has it tried.
 pub(super) const PAUSED: Duration = Duration::from_secs(3600);
-
-/// For how long nothing more is claimed for a domain of which something was suspended: a
-/// million messages for one that is dead are looked at one share at a time, and cost the
-/// others nothing.
-const RESTING: Duration = Duration::from_secs(5);
-/// The same in a pause that its destination asked for.
-const RESTING_IN_PAUSE: Duration = Duration::from_secs(60);
-/// Domains that may rest at the same time.
-const MOST_RESTING: usize = 1_000;
 
 /// A lease, and where it goes.
 type Routed = (Lease, Result<Routing, RouteFailure>);
@@ -96,8 +82,7 @@ struct State {
     full_since: Option<Instant>,
     /// The last claim failed, and the log says so.
     claims_fail: bool,
-    /// Domains that rest, and until when.
-    resting: HashMap<Domain, Instant>,
+    resting: Resting,
     /// The pauses and other ways that were ordered when it was last looked.
     directions: Vec<(u64, Option<NextHop>)>,
     /// The configuration in force when it was last looked, and how many nodes lived, which share
@@ -119,7 +104,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             look_ups: LookUps::new(wiring.files),
             full_since: None,
             claims_fail: false,
-            resting: HashMap::new(),
+            resting: Resting::default(),
             directions: Vec::new(),
             config: (wiring.config.get(), wiring.work.living()),
             random: Random::unpredictable(),
@@ -191,37 +176,19 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let share = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below);
         let per_domain = share.map_or(0, |(_, per_domain)| per_domain);
         let limit = if room < ROOM || per_domain == 0 { 0 } else { room };
-        let mut state = self.state();
-        let now = Instant::now();
-        state.resting.retain(|_, until| *until > now);
-        let resting = state.resting.keys().cloned().collect();
+        let resting = self.state().resting.domains();
         ClaimRequest { hold: LEASE, limit, per_domain, resting }
     }
 
     /// Some of these recipients' domains have been suspended: they rest.
     pub(super) fn rest(&self, work: &Work) {
-        self.rest_for(work, RESTING);
+        self.state().resting.suspended(work);
     }
 
-    /// Their destination has asked for a pause: they rest as long as that is likely to hold,
-    /// so that a backlog keeps its order and is not given back again and again.
+    /// Their destination has asked for a pause: they rest.
     pub(super) fn rest_until(&self, work: &Work, until: Instant) {
         let by_sender = self.wiring.config.get().routes.iter().any(|route| route.from.is_some());
-        // The mail of others may have another way.
-        let longest = if by_sender { RESTING } else { RESTING_IN_PAUSE };
-        let pause = until.saturating_duration_since(Instant::now());
-        self.rest_for(work, pause.min(longest));
-    }
-
-    fn rest_for(&self, work: &Work, span: Duration) {
-        let until = Instant::now() + span;
-        let mut state = self.state();
-        for leased in &work.job.recipients {
-            let domain = leased.recipient.address.domain();
-            if state.resting.len() < MOST_RESTING && !state.resting.contains_key(domain) {
-                state.resting.insert(domain.clone(), until);
-            }
-        }
+        self.state().resting.paused(work, until, by_sender);
     }
 
     // Whatever rests costs a look and no attempt. Another chance is given to the destinations of
@@ -232,7 +199,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         if retry == Retry::Nothing {
             return;
         }
-        self.state().resting.clear();
+        self.state().resting.end();
         if let Retry::Of(meant) = retry {
             self.retried.note(meant);
             return;
@@ -252,7 +219,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             if state.directions == directions {
                 return;
             }
-            state.resting.clear();
+            state.resting.end();
             std::mem::replace(&mut state.directions, directions.clone())
         };
         let config = self.wiring.config.get();
@@ -279,7 +246,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             if Arc::ptr_eq(&state.config.0, &config) && state.config.1 == nodes {
                 return;
             }
-            state.resting.clear();
+            state.resting.end();
             state.config = (config, nodes);
         }
         let waiting = self.lines.lock().schedule.take_all();
@@ -554,14 +521,15 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         if routed.is_empty() {
             return;
         }
+        let (config, nodes) = (self.wiring.config.get(), self.wiring.work.living());
         let works = routed.into_iter().map(|(lease, routing)| {
             let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
             let work = Work::new(self.with_verp(lease), routing, Arc::new(body));
-            let (key, bounds) = self.line(&work);
+            let (key, bounds) = share::line(&work, (&config, nodes));
             (key, work, bounds)
         });
         let works: Vec<_> = works.collect();
-        let in_all = self.wiring.config.get().delivery.rate_in_all.map(|rate| self.interval(rate));
+        let in_all = config.delivery.rate_in_all.map(|rate| share::interval(rate, nodes));
         let mut standing = self.lines.lock();
         standing.schedule.order(in_all, Instant::now());
         if standing.closed {
@@ -589,34 +557,6 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             }
         }
         put_off.iter().for_each(|work| self.put_off(work));
-    }
-
-    // A rate is the cluster's.
-    fn interval(&self, rate: Rate) -> Duration {
-        rate.interval() * self.wiring.work.living().max(1)
-    }
-
-    // Where work stands in line, and what of that line may run.
-    fn line(&self, work: &Work) -> (DestinationKey, Bounds) {
-        let config = self.wiring.config.get();
-        let ours = config.delivery.concurrency;
-        let key = work.destination();
-        match work.kind {
-            // One server has all mailboxes, and bears so much.
-            Kind::Local if matches!(config.local.mailbox, Mailbox::Lmtp(_)) => {
-                (work.job.plan.key.clone(), Bounds::of(ours))
-            }
-            Kind::Local => (key, Bounds::of(LOCAL_CEILING)),
-            Kind::Unroutable(_) => (key, Bounds::of(UNROUTABLE_CEILING)),
-            Kind::Remote => {
-                let theirs = work.job.plan.manners.connections;
-                let all_nodes = theirs.map_or(ours, |theirs| ours.min(theirs));
-                let rates = [work.job.plan.manners.rate, config.delivery.rate];
-                let interval = rates.into_iter().flatten().map(|rate| self.interval(rate)).max();
-                let ceiling = share(all_nodes, self.wiring.work.living());
-                (key, Bounds { ceiling, interval, takes_turns: true })
-            }
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
 //! `retry`, `pace`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
-//! work into the `lines`, from which `driver`'s workers take it; `sources` says from which address it
+//! work into the `lines`, by the `share` that each may have, while what is `resting` is left alone;
+//! `driver`'s workers take it from there; `sources` says from which address it
 //! leaves, `rescue` which of it goes another way, `retried` what an administrator wants tried now,
 //! and `parks` what outlives a restart of the pauses that were asked for;
 //! `settle` draws the consequences of an attempt, which `record` has recorded, and all
@@ -22,11 +23,13 @@ mod pace;
 mod parks;
 mod record;
 mod rescue;
+mod resting;
 mod retried;
 mod retry;
 mod schedule;
 mod settle;
 mod shape;
+mod share;
 mod sources;
 mod work;
 
