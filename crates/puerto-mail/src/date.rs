@@ -74,6 +74,74 @@ pub fn push_number(out: &mut String, number: i64, width: usize) {
 /// Reads a date-time, with the obsolete forms (RFC 5322 §4.3) and comments. `None`
 /// if it is not one.
 pub fn parse(value: &[u8]) -> Option<DateTime> {
+    plain(value).or_else(|| any_form(value))
+}
+
+// The form in which nearly all are written, seen at a glance; all else is read with care.
+fn plain(value: &[u8]) -> Option<DateTime> {
+    let (name, rest) = value.trim_ascii().split_first_chunk::<3>()?;
+    let place = |of: &[&str], name: &[u8]| of.iter().position(|known| known.as_bytes() == name);
+    place(&DAYS, name)?;
+    let (tens, ones, rest) = match rest {
+        [b',', b' ', ones, b' ', rest @ ..] => (b'0', *ones, rest),
+        [b',', b' ', tens, ones, b' ', rest @ ..] => (*tens, *ones, rest),
+        _ => return None,
+    };
+    let (month, rest) = rest.split_first_chunk::<3>()?;
+    let month = i64::try_from(place(&MONTHS, month)?).ok()? + 1;
+    let [
+        b' ',
+        y1,
+        y2,
+        y3,
+        y4,
+        b' ',
+        h1,
+        h2,
+        b':',
+        m1,
+        m2,
+        b':',
+        s1,
+        s2,
+        b' ',
+        sign,
+        z1,
+        z2,
+        z3,
+        z4,
+    ] = rest
+    else {
+        return None;
+    };
+    let pair = |tens: u8, ones: u8| {
+        let is_number = tens.is_ascii_digit() && ones.is_ascii_digit();
+        is_number.then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+    };
+    let year = pair(*y1, *y2)? * 100 + pair(*y3, *y4)?;
+    let seconds = second_of_day(pair(*h1, *h2)?, pair(*m1, *m2)?, pair(*s1, *s2)?)?;
+    let sign = match sign {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let offset_minutes = sign * offset(pair(*z1, *z2)?, pair(*z3, *z4)?)?;
+    (year >= 1900).then(|| moment((year, month, pair(tens, ones)?), seconds, offset_minutes))?
+}
+
+// `None` if there is no such day.
+fn moment(
+    (year, month, day): (i64, i64, i64),
+    seconds: i64,
+    offset_minutes: i32,
+) -> Option<DateTime> {
+    let local = days_from_civil(year, month, day) * 86_400 + seconds;
+    let is_day = (1..=days_in_month(year, month)).contains(&day);
+    let unix_seconds = local - i64::from(offset_minutes) * 60;
+    is_day.then_some(DateTime { unix_seconds, offset_minutes })
+}
+
+fn any_form(value: &[u8]) -> Option<DateTime> {
     let text = without_comments(std::str::from_utf8(value).ok()?)?;
     let text = match text.split_once(',') {
         Some((day_name, rest)) if is_day_name(day_name.trim()) => rest,
@@ -88,11 +156,8 @@ pub fn parse(value: &[u8]) -> Option<DateTime> {
     let year = full_year(words.next()?)?;
     let seconds = time_of_day(words.next()?)?;
     let offset_minutes = zone(words.next()?)?;
-    if words.next().is_some() || day < 1 || day > days_in_month(year, month) {
-        return None;
-    }
-    let local = days_from_civil(year, month, day) * 86_400 + seconds;
-    Some(DateTime { unix_seconds: local - i64::from(offset_minutes) * 60, offset_minutes })
+    let is_end = words.next().is_none();
+    moment((year, month, day), seconds, offset_minutes).filter(|_| is_end)
 }
 
 /// Reads a date in a form that RFC 5322 does not know and programs write: that of `ctime`,
@@ -107,12 +172,10 @@ pub fn read(value: &[u8]) -> Option<DateTime> {
     let (year, month, day) = (found.year?, found.month?, found.day?);
     let hour_shift = if found.is_afternoon { 12 * 3600 } else { 0 };
     let seconds = found.seconds? + hour_shift;
-    if day < 1 || day > days_in_month(year, month) || seconds > 86_400 {
+    if seconds > 86_400 {
         return None;
     }
-    let offset_minutes = found.offset_minutes.unwrap_or(0);
-    let local = days_from_civil(year, month, day) * 86_400 + seconds;
-    Some(DateTime { unix_seconds: local - i64::from(offset_minutes) * 60, offset_minutes })
+    moment((year, month, day), seconds, found.offset_minutes.unwrap_or(0))
 }
 
 #[derive(Default)]
@@ -261,8 +324,13 @@ fn time_of_day(text: &str) -> Option<i64> {
     let hour = number(parts.next()?, 2)?;
     let minute = number(parts.next()?, 2)?;
     let second = parts.next().map_or(Some(0), |part| number(part, 2))?;
+    let is_end = parts.next().is_none();
+    second_of_day(hour, minute, second).filter(|_| is_end)
+}
+
+fn second_of_day(hour: i64, minute: i64, second: i64) -> Option<i64> {
     // A leap second is 60 (RFC 5322 §3.3).
-    let in_range = hour < 24 && minute < 60 && second <= 60 && parts.next().is_none();
+    let in_range = hour < 24 && minute < 60 && second <= 60;
     in_range.then_some(hour * 3600 + minute * 60 + second)
 }
 
@@ -273,9 +341,13 @@ fn zone(text: &str) -> Option<i32> {
         _ => return Some(named_zone(text)),
     };
     let digits = number(text.get(1..)?, 4)?;
-    let (hours, minutes) = (digits / 100, digits % 100);
-    let valid = text.len() == 5 && minutes < 60 && hours < 24;
-    valid.then(|| sign * i32::try_from(hours * 60 + minutes).unwrap_or(0))
+    let minutes = offset(digits / 100, digits % 100).filter(|_| text.len() == 5)?;
+    Some(sign * minutes)
+}
+
+fn offset(hours: i64, minutes: i64) -> Option<i32> {
+    let is_valid = minutes < 60 && hours < 24;
+    is_valid.then(|| i32::try_from(hours * 60 + minutes).ok())?
 }
 
 // Other names, the military ones too, say nothing reliable (RFC 5322 §4.3).
@@ -432,6 +504,19 @@ mod tests {
         #[test]
         fn any_octets_are_read_or_refused(octets: Vec<u8>) {
             let _ = parse(&octets);
+        }
+
+        #[test]
+        fn what_is_seen_at_a_glance_is_what_it_is(
+            unix_seconds in -2_000_000_000i64..200_000_000_000, offset_minutes in -1439i32..1440,
+            at in 0usize..31, octet in "[0-9 :+,Jan-]",
+        ) {
+            let mut text = format(DateTime { unix_seconds, offset_minutes });
+            if at < text.len() {
+                text.replace_range(at..=at, &octet);
+            }
+            let seen = plain(text.as_bytes());
+            proptest::prop_assert!(seen.is_none() || seen == any_form(text.as_bytes()), "{}", text);
         }
     }
 }

@@ -324,7 +324,9 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local_part, self.domain)
+        self.local_part.fmt(f)?;
+        f.write_str("@")?;
+        self.domain.fmt(f)
     }
 }
 

@@ -83,6 +83,14 @@ impl EnhancedCode {
 
 impl fmt::Display for EnhancedCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nearly all are of three digits, and several are written for each message.
+        if let (0..10, 0..10, 0..10) = (self.class, self.subject, self.detail) {
+            let digit = |number: u16| b'0' + u8::try_from(number).unwrap_or_default();
+            let [class, subject, detail] =
+                [self.class.into(), self.subject, self.detail].map(digit);
+            let text = [class, b'.', subject, b'.', detail];
+            return f.write_str(std::str::from_utf8(&text).unwrap_or_default());
+        }
         write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
     }
 }

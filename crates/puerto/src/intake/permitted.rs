@@ -96,8 +96,9 @@ pub(super) fn apply(
         }
         to_rewrite = true;
     }
+    let is_as_read = !fields.iter().any(is_read_otherwise);
     drop(fields);
-    if !is_passed_on && !to_rewrite {
+    if !is_passed_on && !to_rewrite && !is_as_read {
         write_as_read(fixed);
     }
     let path_verdict = match reverse_path.address().map(|path| permission.judge_path(path)) {
@@ -241,12 +242,16 @@ fn written_anew(field: &Field<'_>, own: &Address) -> Vec<u8> {
     written_list(field, &AddressList { members: vec![member] })
 }
 
-// A program may take an `@` of a name for that of an address, where we do not: so whose mail
-// this is stands there in the one form that all read alike.
+// A program may take an `@` of a name for that of an address, where we do not.
+fn is_read_otherwise(field: &Field<'_>) -> bool {
+    field.is("From") && !is_well_formed(field.value())
+}
+
+// So whose mail this is stands there in the one form that all read alike.
 fn write_as_read(fixed: &mut Fixed<'_>) {
     fixed.map(|field| {
-        let is_other = field.is("From") && !is_well_formed(field.value());
-        is_other.then(|| written_list(field, &read_address_list(field.value(), None)))
+        let list = || written_list(field, &read_address_list(field.value(), None));
+        is_read_otherwise(field).then(list)
     });
 }
 
