@@ -652,7 +652,7 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
 
     "sender" "always" = Written("\"\""); Text::new("an address, or \"\" for none", "una dirección, o \"\" si no hay");
         Text::new("The one address that all mail is sent from, for a relay that takes no other. The author stays in Reply-To.", "La única dirección desde la que sale todo el correo, para un relay que no admite otra. El autor queda en Reply-To.");
-        |d, v| store(&mut d.config.sender.always, value::optional(v, value::sender_address));
+        |d, v| store(&mut d.config.sender.always, value::optional(v, value::only_sender));
         |c| optional(c.sender.always.as_ref());
     "sender" "map" = Written("{}"); Text::new("a table such as { root = \"admin@example.com\", \"@web.example.com\" = \"@example.com\" }", "una tabla como { root = \"admin@example.com\", \"@web.example.com\" = \"@example.com\" }");
         Text::new("Senders that are known elsewhere under another address: users of this machine, addresses or whole domains.", "Remitentes que fuera se conocen por otra dirección: usuarios de esta máquina, direcciones o dominios enteros.");

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use puerto_mail::idn::in_ascii;
 use puerto_smtp::{Address, Domain, LocalPart, Verp};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -122,6 +123,11 @@ pub(super) fn table<K, V>(
 
 pub(super) fn sender_address(node: &Node<'_>) -> Read<Address> {
     parsed(node, sender::address)
+}
+
+/// The address that stands in every message: ASCII, where it can be.
+pub(super) fn only_sender(node: &Node<'_>) -> Read<Address> {
+    sender_address(node).map(|address| in_ascii(&address).unwrap_or(address))
 }
 
 /// The two delimiters of an envelope sender that names its recipient.

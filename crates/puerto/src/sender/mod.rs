@@ -7,6 +7,7 @@
 
 mod permission;
 
+use puerto_mail::idn;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use crate::config::{Config, Known, Sender, Who};
@@ -25,7 +26,13 @@ pub fn is_needed(config: &Config) -> bool {
 /// a domain.
 pub fn outside(config: &Config, address: &Address) -> Option<Address> {
     let known = mapped(config, address).or_else(|| masqueraded(&config.sender, address));
-    known.filter(|known| known != address)
+    known.map(in_a_labels).filter(|known| known != address)
+}
+
+// Whatever the configuration calls it: what stands in a message that says nothing of SMTPUTF8
+// is ASCII, where it can be.
+fn in_a_labels(address: Address) -> Address {
+    idn::in_ascii(&address).unwrap_or(address)
 }
 
 /// The address that all mail is sent from, if there is one.
@@ -39,7 +46,7 @@ pub fn of_the_machine(config: &Config) -> Option<Address> {
     let named = config.sender_domain().cloned();
     let domain = named.or_else(|| Domain::parse(&config.hostname).ok())?;
     let root = Address::new(LocalPart::parse("root").ok()?, domain);
-    Some(only_one(config).cloned().or_else(|| outside(config, &root)).unwrap_or(root))
+    Some(in_a_labels(only_one(config).cloned().or_else(|| outside(config, &root)).unwrap_or(root)))
 }
 
 fn mapped(config: &Config, address: &Address) -> Option<Address> {
@@ -154,6 +161,21 @@ mod tests {
         ] {
             assert_eq!(seen(&config, address), expected, "{address}");
         }
+    }
+
+    // Found by hand: all mail of the machine came back, since no host of then offered SMTPUTF8.
+    #[test]
+    fn what_is_known_elsewhere_is_ascii_where_it_can_be() {
+        for (section, address) in [
+            ("map = { root = \"adm@españa.example\" }", "root@web.example.com"),
+            ("map = { \"@web.example.com\" = \"@españa.example\" }", "adm@web.example.com"),
+            ("masquerade = [\"españa.example\"]", "adm@web.españa.example"),
+        ] {
+            assert_eq!(seen(&config(section), address), "adm@xn--espaa-rta.example", "{section}");
+        }
+        let always = config("always = \"adm@españa.example\"");
+        assert_eq!(only_one(&always).unwrap().to_string(), "adm@xn--espaa-rta.example");
+        assert_eq!(of_the_machine(&always).unwrap().to_string(), "adm@xn--espaa-rta.example");
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl<'a> Permission<'a> {
                 self.config.sender_domain()?.clone(),
             ),
         };
-        Some(outside(self.config, &address).unwrap_or(address))
+        Some(super::in_a_labels(outside(self.config, &address).unwrap_or(address)))
     }
 
     // The names that users of this machine have addresses at, in A-labels.
