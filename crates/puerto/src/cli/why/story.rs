@@ -188,6 +188,15 @@ impl<'a> Story<'a> {
                 advice.extend(self.paused.iter().map(|order| resumed(order.number)));
                 advice.extend(remedies);
             }
+            Standing::Waiting if self.stands_in_line() => {
+                advice.extend(remedies);
+                advice.push(said!(
+                    "nothing is to be done: it goes when its turn comes; a higher rate in the \
+                     configuration and a reload let it go sooner",
+                    "no hay nada que hacer: sale cuando le toca; con un ritmo mayor en la \
+                     configuración y una recarga sale antes"
+                ));
+            }
             Standing::Waiting => {
                 advice.extend(remedies);
                 advice.push(match self.has_failed() {
@@ -221,6 +230,12 @@ impl<'a> Story<'a> {
     /// no letter of the server's own, which has no sender.
     pub(super) fn is_sent_on(&self) -> bool {
         self.origin.is_none() && self.ready.is_some_and(|ready| !ready.from.is_empty())
+    }
+
+    // Whether somebody waits in line for a rate, from which no retry takes him.
+    fn stands_in_line(&self) -> bool {
+        let mut recipients = self.queued.iter().flat_map(|queued| &queued.recipients);
+        recipients.any(|recipient| recipient.turn.is_some())
     }
 
     pub(super) fn is_being_sent(&self) -> bool {

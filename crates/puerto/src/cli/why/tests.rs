@@ -188,6 +188,19 @@ fn a_message_that_a_pause_keeps_says_so_and_how_it_ends() {
     assert_eq!(story.document(Language::English)["paused"][0]["number"], 3);
 }
 
+/// T10: a retry takes nobody out of a line.
+#[test]
+fn a_message_that_stands_in_line_for_a_rate_is_not_told_to_be_retried() {
+    let mut view = waiting();
+    let queued = view.queued.as_mut().unwrap();
+    queued.recipients[0].turn = serde_json::from_value(json!({"lane": "mx.example.net",
+        "per_hour": 120, "next": "2026-11-24T12:20:00Z"}))
+    .unwrap();
+    let text = page::story(&Story::of(&view), &manner(Language::English));
+    assert!(text.contains("when its turn comes"), "{text}");
+    assert!(!text.contains("`puerto queue retry"), "{text}");
+}
+
 /// U5: advice named nobody, and there was none for all but the last who was refused.
 #[test]
 fn advice_says_of_whom_it_is_where_there_are_several() {
