@@ -323,9 +323,17 @@ fn edit(change: Change) -> Edit {
     }
 }
 
-/// Makes one message due now, unless it is held.
-pub(super) fn flush_one(context: &Context, id: &str) -> Result<Summary, Problem> {
+/// Makes one message due now, unless it is held. An administrator's ends the pauses of its
+/// destinations.
+pub(super) fn flush_one(
+    context: &Context,
+    id: &str,
+    is_administrators: bool,
+) -> Result<Summary, Problem> {
     let id = parse_id(id)?;
+    if is_administrators {
+        context.wake.expect_retry(vec![(id, Meant::All)]);
+    }
     let mut summary = Summary::default();
     match context.desk.edit(&[id], Edit::Retry).wait().pop() {
         Some(Err(SpoolError::Held(_))) => summary.held.push(id.to_string()),

@@ -380,8 +380,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 let text = "mail was tried only seconds ago; ask again in a moment".to_owned();
                 return Err(Problem(ErrorCode::Busy, text));
             }
-            let done =
-                self.blocking(move |shared| operations::flush_one(&shared.context, &id)).await?;
+            let is_administrators = self.shared.places.is_administrator(self.uid);
+            let flush = move |shared: &Shared| {
+                operations::flush_one(&shared.context, &id, is_administrators)
+            };
+            let done = self.blocking(flush).await?;
             self.shared.context.wake.wake();
             return Ok(vec![end(done)]);
         }

@@ -26,6 +26,7 @@ use super::carrier::Carrier;
 use super::leases::{LEASE, Leases};
 use super::lines::Lines;
 use super::look_ups::{LookUps, PROMPT, Way};
+use super::parks::Standpoint;
 use super::rescue::{self, Reason, Rescue};
 use super::resting::Resting;
 use super::retried::Retried;
@@ -88,6 +89,7 @@ struct State {
     /// The configuration in force when it was last looked, and how many nodes lived, which share
     /// its limits.
     config: (Arc<Config>, u32),
+    standpoint: Standpoint,
     random: Random,
 }
 
@@ -100,13 +102,15 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         (lines, workers): (&Arc<Lines>, Weak<dyn Workers>),
         (rescue, sources): (&Arc<Rescue>, &Arc<Sources>),
     ) -> Arc<Self> {
+        let config = wiring.config.get();
         let state = State {
+            standpoint: Standpoint::of(&config, wiring.router.leaves_from()),
             look_ups: LookUps::new(wiring.files),
             full_since: None,
             claims_fail: false,
             resting: Resting::default(),
             directions: Vec::new(),
-            config: (wiring.config.get(), wiring.work.living()),
+            config: (config, wiring.work.living()),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -238,18 +242,30 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
 
     // What stands in line waits by the rates, and goes the way, of the configuration with which
     // it came there, shared out over the nodes of then: under another, or where a node has come or
-    // gone, it is given back untried and comes again as holds now.
+    // gone, it is given back untried and comes again as holds now. Who asked other addresses of
+    // ours for a pause, or could not be gone round, is looked at anew.
     fn heed_configuration(&self) {
         let (config, nodes) = (self.wiring.config.get(), self.wiring.work.living());
-        {
+        let is_moved = {
             let mut state = self.state();
-            if Arc::ptr_eq(&state.config.0, &config) && state.config.1 == nodes {
+            let is_same = Arc::ptr_eq(&state.config.0, &config);
+            if is_same && state.config.1 == nodes {
                 return;
             }
             state.resting.end();
+            let is_moved = !is_same && {
+                let now = Standpoint::of(&config, self.wiring.router.leaves_from());
+                std::mem::replace(&mut state.standpoint, now) != state.standpoint
+            };
             state.config = (config, nodes);
+            is_moved
+        };
+        let mut standing = self.lines.lock();
+        if is_moved {
+            standing.schedule.give_another_chance(Instant::now());
         }
-        let waiting = self.lines.lock().schedule.take_all();
+        let waiting = standing.schedule.take_all();
+        drop(standing);
         self.lines.moved.send_replace(());
         let now = self.wiring.now();
         waiting.iter().for_each(|work| self.settler.give_back(work, now));

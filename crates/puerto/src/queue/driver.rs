@@ -20,7 +20,7 @@ use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
-use super::parks::Parks;
+use super::parks::{Parks, Standpoint};
 use super::rescue::{Moment, Rescue};
 use super::schedule::Step;
 use super::settle::Settler;
@@ -57,6 +57,8 @@ pub(super) struct Driver<D, C> {
     rescue: Arc<Rescue>,
     sources: Arc<Sources>,
     parks: Arc<Parks>,
+    /// Who writes the notes: the last to begin has the newest.
+    writing: tokio::sync::Mutex<()>,
     /// There is room in the active set.
     room: Notify,
 }
@@ -79,7 +81,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let now = Moment { instant: Instant::now(), time: wiring.now() };
         let from = wiring.router.leaves_from();
         let rescue = Arc::new(Rescue::load(&state_dir, &from, now));
-        let parks = Parks::load(&state_dir, &from, &mut lines.lock().schedule, now);
+        let standpoint = Standpoint::of(&wiring.config.get(), from);
+        let parks = Parks::load(&state_dir, &standpoint, &mut lines.lock().schedule, now);
         let parks = Arc::new(parks);
         let sources = Arc::new(Sources::load(&state_dir));
         let learnt = (&sources, &rescue);
@@ -89,7 +92,19 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             let dispatcher =
                 Dispatcher::new(&wiring, &leases, &settler, (&lines, workers), (&rescue, &sources));
             let room = Notify::new();
-            Self { wiring, leases, settler, lines, dispatcher, rescue, sources, parks, room }
+            let writing = tokio::sync::Mutex::new(());
+            Self {
+                wiring,
+                leases,
+                settler,
+                lines,
+                dispatcher,
+                rescue,
+                sources,
+                parks,
+                writing,
+                room,
+            }
         })
     }
 
@@ -128,9 +143,11 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     // What is not written is not known after a crash: it counts as not sent, and is found out
     // again.
     async fn write_notes(&self) {
+        let _turn = self.writing.lock().await;
         let now = self.moment();
         let from = || self.wiring.router.leaves_from();
-        let parked = self.parks.news(&self.lines.lock().schedule, from, now);
+        let standpoint = || Standpoint::of(&self.wiring.config.get(), from());
+        let parked = self.parks.news(&self.lines.lock().schedule, standpoint, now);
         if !self.sources.is_unwritten() && !self.rescue.is_unwritten() && parked.is_none() {
             return;
         }
@@ -142,7 +159,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         };
         let Ok(written) = tokio::task::spawn_blocking(writing).await else { return };
         let whats =
-            ["what new addresses have sent", "who refuses our address", "who asked for a pause"];
+            ["what new addresses have sent", "who refuses our address", "which pauses hold"];
         for (what, written) in whats.into_iter().zip(written) {
             if let Err(error) = written {
                 self.wiring.warn(None, &format!("{what} was not noted: {error}"));
@@ -272,13 +289,18 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
-        let mut standing = self.lines.lock();
-        standing.running = standing.running.saturating_sub(recipients);
-        standing.schedule.ended(key, ended, ground);
-        let grows = standing.schedule.take_worker(key);
-        drop(standing);
+        let grows = {
+            let mut standing = self.lines.lock();
+            standing.running = standing.running.saturating_sub(recipients);
+            standing.schedule.ended(key, ended, ground);
+            standing.schedule.take_worker(key)
+        };
         if grows {
             Arc::clone(self).start_worker(key.clone());
+        }
+        // Whoever asks for a pause has it, though the power go a moment later.
+        if matches!(pressure, Pressure::Parked(_)) {
+            self.write_notes().await;
         }
     }
 

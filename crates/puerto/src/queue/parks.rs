@@ -1,8 +1,7 @@
 //! The pauses that destinations asked for, as a file has them: whoever restarts the server
 //! asks none of them again before its time.
 //!
-//! They hold for the addresses that they were asked of. What is not written, because the
-//! server was killed within seconds, costs one attempt.
+//! They hold for the [`Standpoint`] that they were asked of.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use super::lines::Ground;
 use super::rescue::Moment;
 use super::schedule::{Parked, Schedulable, Schedule};
 use crate::cause::Cause;
+use crate::config::Config;
 use crate::rights::{self, Place};
 use crate::route::DestinationKey;
 
@@ -37,11 +37,30 @@ pub(super) struct Parks {
 /// A destination as it stands in the file: how long it is parked, and how many wait for it.
 type Known = (DestinationKey, Option<Instant>, usize);
 
+/// What a pause was asked of, and what else could be tried: where that is another now, the
+/// destination is looked at anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Standpoint {
+    /// The addresses that mail leaves from.
+    from: Vec<IpAddr>,
+    /// The relay for what these are refused for.
+    rescue: Option<String>,
+}
+
+impl Standpoint {
+    /// With this configuration, and these addresses.
+    pub(super) fn of(config: &Config, from: Vec<IpAddr>) -> Self {
+        Self { from, rescue: config.rescue.via.as_ref().map(ToString::to_string) }
+    }
+}
+
 /// The file.
 #[derive(Default, Serialize, Deserialize)]
 struct Note {
-    /// The addresses that mail leaves from.
-    from: Vec<IpAddr>,
+    #[serde(flatten)]
+    standpoint: Standpoint,
+    /// When it was written, in milliseconds since the epoch.
+    at: i64,
     destinations: Vec<One>,
 }
 
@@ -80,19 +99,20 @@ impl One {
         }
     }
 
-    fn ground(why: Why) -> Option<Arc<Ground>> {
-        let (code, tried_at) = (why.code.parse::<EnhancedCode>().ok()?, why.tried_at);
-        let tried_at = Timestamp::from_millis(tried_at);
+    // Nobody was tried in what counts as the future.
+    fn ground(why: Why, now: Timestamp) -> Option<Arc<Ground>> {
+        let code = why.code.parse::<EnhancedCode>().ok()?;
+        let tried_at = Timestamp::from_millis(why.tried_at).min(now);
         Some(Arc::new(Ground { code, cause: why.cause, tried_at }))
     }
 }
 
 impl Parks {
-    /// Has the destinations parked that a file in this folder remembers, if they asked these
-    /// addresses of ours.
+    /// Has the destinations parked that a file in this folder remembers, if that was from
+    /// here.
     pub(super) fn load<W: Schedulable>(
         state_dir: &Path,
-        from: &[IpAddr],
+        standpoint: &Standpoint,
         schedule: &mut Schedule<W, Ground>,
         now: Moment,
     ) -> Self {
@@ -100,13 +120,16 @@ impl Parks {
         let read = rights::read_bounded(&file, None, LONGEST_FILE).ok();
         let note: Note =
             read.and_then(|octets| serde_json::from_slice(&octets).ok()).unwrap_or_default();
-        let is_fresh = |one: &One| now.time.since(Timestamp::from_millis(one.until)) <= FORGOTTEN;
-        let ours = note.destinations.into_iter().filter(|_| note.from == from);
+        // A clock that is behind its own last word, as that of a small machine is at its start, says
+        // nothing: no more time is left, and nobody was tried later, than when this was written.
+        let time = now.time.max(Timestamp::from_millis(note.at));
+        let is_fresh = |one: &One| time.since(Timestamp::from_millis(one.until)) <= FORGOTTEN;
+        let ours = note.destinations.into_iter().filter(|_| note.standpoint == *standpoint);
         for one in ours.filter(is_fresh) {
-            let left = Timestamp::from_millis(one.until).since(now.time).min(LONGEST);
+            let left = Timestamp::from_millis(one.until).since(time).min(LONGEST);
             let domains = one.domains.iter().filter_map(|name| Domain::parse(name).ok()).collect();
             let pause = (now.instant, now.instant + left, one.in_a_row);
-            let why = one.why.and_then(One::ground);
+            let why = one.why.and_then(|why| One::ground(why, now.time));
             schedule.park(DestinationKey(one.destination.into()), pause, domains, why);
         }
         Self { file, written: Mutex::default() }
@@ -116,7 +139,7 @@ impl Parks {
     pub(super) fn news<W: Schedulable>(
         &self,
         schedule: &Schedule<W, Ground>,
-        from: impl FnOnce() -> Vec<IpAddr>,
+        standpoint: impl FnOnce() -> Standpoint,
         now: Moment,
     ) -> Option<String> {
         let mut parked: Vec<_> = schedule.parked_ones(now.instant).collect();
@@ -129,7 +152,12 @@ impl Parks {
         }
         *written = known;
         let destinations = parked.iter().map(|one| One::of(one, now)).collect();
-        serde_json::to_string(&Note { from: from(), destinations }).ok()
+        serde_json::to_string(&Note {
+            standpoint: standpoint(),
+            at: now.time.as_millis(),
+            destinations,
+        })
+        .ok()
     }
 
     /// Writes it. It blocks.

@@ -181,6 +181,58 @@ async fn a_pause_outlives_a_restart_and_a_damaged_note_is_none() {
     }
 }
 
+// Found by hand: a machine whose clock began twenty days behind returned all new mail for a
+// destination in a pause at once, as too old.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_the_note_neither_ages_mail_nor_makes_the_pause_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = super::config();
+    config.state_dir = folder.path().to_path_buf();
+    let world = World::with(config);
+    let run = world.start(|_| parked());
+    for _ in 0..10 {
+        world.send(&["user@a.test"]);
+    }
+    seconds(10).await;
+    let told = world.tries_to("a.test").len();
+    world.stop();
+    run.await.unwrap();
+    world.clock.leap(-20 * 24 * 3600);
+
+    let lanes = world.again();
+    world.start(|_| parked());
+    world.send(&["later@a.test"]);
+    seconds(10).await;
+    assert_eq!((world.tries_to("a.test").len(), world.news().len()), (told, 0));
+    let park = lanes.park_of(&Domain::parse("a.test").unwrap()).unwrap();
+    let left = park.until.since(world.clock.now());
+    assert!(left <= Duration::from_secs(PAUSE), "{left:?}");
+}
+
+// Found by hand: a rescue route that was set up for just that was not taken for two hours, and
+// another address waited for a pause that had been asked of the old one.
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_a_pause_is_looked_at_anew_from_another_standpoint() {
+    let world = World::new();
+    world.start(|_| parked());
+    for _ in 0..10 {
+        world.send(&["user@a.test"]);
+    }
+    seconds(60).await;
+    let told = world.tries_to("a.test").len();
+    // The same again is no other standpoint.
+    world.config.replace(super::config());
+    world.send(&["again@a.test"]);
+    seconds(60).await;
+    assert_eq!(world.tries_to("a.test").len(), told);
+    let mut config = super::config();
+    config.rescue.via = crate::config::NextHop::parse("[192.0.2.77]:587").ok();
+    world.config.replace(config);
+    world.send(&["rescued@a.test"]);
+    seconds(60).await;
+    assert_eq!(world.tries_to("a.test").len(), told + 1, "one looks");
+}
+
 #[test]
 fn what_is_said_of_a_pause_says_it_in_both_languages() {
     let cause = Cause::Parked { why: Box::new(Cause::words("host mx said: 421 4.7.28 slow")) };
