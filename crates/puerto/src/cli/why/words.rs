@@ -60,25 +60,6 @@ pub(super) fn complaint(kind: &str) -> Said {
     Said::joined([&kind, &Said::plain(meaning)], "")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::complaint;
-    use crate::lang::Language;
-
-    /// By the word `abuse`, it was explained as a poor reputation.
-    #[test]
-    fn a_complaint_is_what_its_kind_says() {
-        let said = complaint("abuse");
-        assert!(said.of(Language::English).starts_with("abuse: its reader called it spam"));
-        assert!(said.of(Language::Spanish).starts_with("abuse: quien lo leyó"));
-        for kind in ["opt-out", "Fraud", "virus", "not-spam", "auth-failure"] {
-            let said = complaint(kind);
-            assert_ne!(said.of(Language::English), said.of(Language::Spanish), "{kind}");
-        }
-        assert_eq!(complaint("other").of(Language::English), "other");
-    }
-}
-
 /// Who handed it over.
 pub(super) fn came(origin: &Fact) -> Said {
     match origin {
@@ -207,5 +188,24 @@ pub(super) fn signed(ready: &Ready) -> Said {
         ),
         ([], _) => said!("no: see below", "no: véase abajo"),
         (all, _) => Said::joined(all, "; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaint;
+    use crate::lang::Language;
+
+    /// By the word `abuse`, it was explained as a poor reputation.
+    #[test]
+    fn a_complaint_is_what_its_kind_says() {
+        let said = complaint("abuse");
+        assert!(said.of(Language::English).starts_with("abuse: its reader called it spam"));
+        assert!(said.of(Language::Spanish).starts_with("abuse: quien lo leyó"));
+        for kind in ["opt-out", "Fraud", "virus", "not-spam", "auth-failure"] {
+            let said = complaint(kind);
+            assert_ne!(said.of(Language::English), said.of(Language::Spanish), "{kind}");
+        }
+        assert_eq!(complaint("other").of(Language::English), "other");
     }
 }
