@@ -77,9 +77,19 @@ pub fn parse(value: &[u8]) -> Option<DateTime> {
     plain(value).or_else(|| any_form(value))
 }
 
-// The form in which nearly all are written, seen at a glance; all else is read with care.
+// The form in which nearly all are written, many with the zone's name in a comment, seen at a
+// glance; all else is read with care.
 fn plain(value: &[u8]) -> Option<DateTime> {
-    let (name, rest) = value.trim_ascii().split_first_chunk::<3>()?;
+    let value = value.trim_ascii();
+    let value = match value.strip_suffix(b")") {
+        None => value,
+        Some(rest) => {
+            let (before, comment) = rest.split_at(memchr::memrchr(b'(', rest)?);
+            let is_plain = comment.is_ascii() && memchr::memchr(b')', comment).is_none();
+            Some(before.trim_ascii_end()).filter(|_| is_plain)?
+        }
+    };
+    let (name, rest) = value.split_first_chunk::<3>()?;
     let place = |of: &[&str], name: &[u8]| of.iter().position(|known| known.as_bytes() == name);
     place(&DAYS, name)?;
     let (tens, ones, rest) = match rest {
@@ -509,9 +519,9 @@ mod tests {
         #[test]
         fn what_is_seen_at_a_glance_is_what_it_is(
             unix_seconds in -2_000_000_000i64..200_000_000_000, offset_minutes in -1439i32..1440,
-            at in 0usize..31, octet in "[0-9 :+,Jan-]",
+            comment in "( ?[(](UTC|CE[()]?T|)[)])?", at in 0usize..40, octet in "[0-9 :+,Jan()-]",
         ) {
-            let mut text = format(DateTime { unix_seconds, offset_minutes });
+            let mut text = format(DateTime { unix_seconds, offset_minutes }) + &comment;
             if at < text.len() {
                 text.replace_range(at..=at, &octet);
             }
