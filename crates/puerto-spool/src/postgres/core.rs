@@ -126,6 +126,8 @@ pub(super) struct Core {
     pub(super) sweeps_until: Mutex<Duration>,
     /// When the last beat was sent that was answered, by [`uptime`].
     pub(super) heard_at: Mutex<Duration>,
+    /// From when on this node misses others, by [`uptime`].
+    pub(super) misses_from: Mutex<Duration>,
     /// Nodes that live, as the last beat said; 0: there was none yet.
     pub(super) living: AtomicU32,
     pub(super) last_id: Mutex<u64>,
@@ -181,6 +183,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         doubts: Mutex::default(),
         sweeps_until: Mutex::default(),
         heard_at: Mutex::new(asked.1),
+        misses_from: Mutex::default(),
         living: AtomicU32::new(0),
         last_id: Mutex::new(last_id),
         drafts: Arc::new(drafts),

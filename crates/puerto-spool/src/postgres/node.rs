@@ -272,11 +272,17 @@ impl Core {
             Err(_) if self.reach.silent().is_some() => return Err(self.fall_silent()),
             session => session?,
         };
+        let was_away = self.has_lapsed();
         let beating = self.beat_once(&session);
         let Ok(beaten) = tokio::time::timeout(self.lease / 3, beating).await else {
             return Err(self.fall_silent());
         };
         let answered = beaten.map_err(|error| self.troubled(&error))?;
+        if was_away {
+            // So were all, perhaps, and the first to be back is not to give away what others have
+            // under way before they could be heard of again.
+            *lock(&self.misses_from) = uptime() + self.lease;
+        }
         let all = match answered {
             Answered::Living => beats.is_multiple_of(ROUNDS),
             Answered::Impostor => {
@@ -352,7 +358,11 @@ impl Core {
     }
 
     async fn keep_up(self: &Arc<Self>, session: &Session, all: bool) -> Result<(), Error> {
-        let buried = session.query(BURY, &[]).await?;
+        let misses_others = uptime() >= *lock(&self.misses_from);
+        let buried = match misses_others {
+            true => session.query(BURY, &[]).await?,
+            false => Vec::new(),
+        };
         if (all || !buried.is_empty()) && free(session).await? {
             self.changed();
             self.wakes.work();
